@@ -1,0 +1,40 @@
+# Every target sets up what it needs first; a second run finds it there.
+SHELL := /usr/bin/env bash
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
+
+WORKERS ?= 2
+ARGS ?=
+
+.PHONY: help setup demo test lint bench docs lock clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-7s %s\n", $$1, $$2}'
+
+setup: ## Create .venv, install the locked packages, Node where none fits, the CDK CLI
+	@scripts/setup dev
+
+demo: setup ## Deploy the example to the local AWS, drive it, break it, prove that nothing was lost
+	@resilient demo $(ARGS)
+
+test: setup ## Run every test
+	@python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+lint: setup ## ruff and mypy --strict
+	@ruff check .
+	@ruff format --check .
+	@mypy
+
+bench: ## Measure ours beside the peers: make bench ARGS="synth --json"
+	@scripts/setup bench
+	@python -m benchmarks $(ARGS)
+
+docs: ## Build the documentation into site/
+	@scripts/setup docs
+	@mkdocs build --strict
+
+lock: setup ## Resolve the lock files again from pyproject.toml
+	@scripts/lock
+
+clean: ## Remove what the targets made, but not the caches in your home directory
+	@rm -rf .venv node_modules cdk.out site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,65 @@
+"""AWS CDK constructs for the places where scalable services call things that do not scale.
+
+The public names are resolved when they are first used (PEP 562), so importing the package starts no Node
+process and loads no part of the CDK.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .downstream import Downstream
+    from .fan_out_bus import FanOutBus
+    from .flow_controlled_consumer import FlowControlledConsumer
+    from .monitoring import OnCall, Severity
+    from .resilient_function import Handler, ResilientFunction
+    from .storage_first_api import Route, StorageFirstApi, Throttle
+    from .stores import EventStore, QueueStore
+
+__all__ = [
+    "Downstream",
+    "EventStore",
+    "FanOutBus",
+    "FlowControlledConsumer",
+    "Handler",
+    "OnCall",
+    "QueueStore",
+    "ResilientFunction",
+    "Route",
+    "Severity",
+    "StorageFirstApi",
+    "Throttle",
+    "__version__",
+]
+
+_ROOMS = {
+    "Downstream": "downstream",
+    "EventStore": "stores",
+    "FanOutBus": "fan_out_bus",
+    "FlowControlledConsumer": "flow_controlled_consumer",
+    "Handler": "resilient_function",
+    "OnCall": "monitoring",
+    "QueueStore": "stores",
+    "ResilientFunction": "resilient_function",
+    "Route": "storage_first_api",
+    "Severity": "monitoring",
+    "StorageFirstApi": "storage_first_api",
+    "Throttle": "storage_first_api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    room = _ROOMS.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{room}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""What runs inside Lambda: pure decisions, thin stores and the entry point."""
