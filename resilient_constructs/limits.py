@@ -6,6 +6,7 @@ A default, a bound and a unit are one named thing, typed once. Every room declar
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 __all__ = ["Faults", "Limit"]
@@ -31,6 +32,7 @@ class Limit:
     :param unit: what the number counts, in the plural ("invocations", "seconds")
     :param page: the AWS page that states the range
     :param default: the value used where the user gives none
+    :param whole: whether only whole numbers make sense. Default: yes
     """
 
     prop: str
@@ -39,21 +41,28 @@ class Limit:
     unit: str
     page: str
     default: float | None = None
+    whole: bool = True
 
-    def allows(self, value: float) -> bool:
-        """Whether ``value`` is in range; an unresolved token always is."""
+    def allows(self, value: object) -> bool:
+        """Whether ``value`` is a number in range; an unresolved token always is."""
         if _is_token(value):
             return True
+        # bool is an int to Python, and max_concurrency=True is a slip of the pen, not a one.
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            return False
+        if self.whole and value != int(value):
+            return False
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
     @property
     def allowed(self) -> str:
         """The range in words, as the error prints it."""
+        kind = "" if not self.whole else "whole numbers, "
         if self.low is None:
-            return f"at most {self.high:,} {self.unit}"
+            return f"{kind}at most {self.high:,} {self.unit}" if self.high is not None else f"{kind}any"
         if self.high is None:
-            return f"at least {self.low:,} {self.unit}"
-        return f"{self.low:,} to {self.high:,} {self.unit}"
+            return f"{kind}at least {self.low:,} {self.unit}"
+        return f"{kind}{self.low:,} to {self.high:,} {self.unit}"
 
 
 @dataclass(slots=True)
@@ -66,7 +75,7 @@ class Faults:
     owner: str
     found: list[str] = field(default_factory=list)
 
-    def check(self, limit: Limit, value: float | None) -> None:
+    def check(self, limit: Limit, value: object) -> None:
         """Note a fault when ``value`` is out of the limit's range; None and tokens pass."""
         if value is not None and not limit.allows(value):
             self.add(limit.prop, value, limit.allowed, limit.page)

@@ -10,7 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
-__all__ = ["Comparison", "Lane", "Math", "Metric", "MissingData", "Panel", "SavedQuery", "Section", "Severity", "Signal"]
+__all__ = [
+    "Comparison",
+    "Lane",
+    "Math",
+    "Metric",
+    "MissingData",
+    "Panel",
+    "SavedQuery",
+    "Section",
+    "Severity",
+    "Signal",
+]
 
 
 class Severity(StrEnum):

@@ -76,7 +76,9 @@ class Settings:
         """
         handler = env.get("RESILIENT_HANDLER")
         if not handler:
-            raise ValueError("RESILIENT_HANDLER is not set: the entry point does not know which handler to call")
+            raise ValueError(
+                "RESILIENT_HANDLER is not set: the entry point does not know which handler to call"
+            )
         mode = env.get("RESILIENT_MODE", "event")
         if mode not in ("event", "messages"):
             raise ValueError(f"RESILIENT_MODE is {mode!r}; allowed: 'event' or 'messages'")
@@ -85,5 +87,7 @@ class Settings:
             mode="messages" if mode == "messages" else "event",
             service=env.get("RESILIENT_SERVICE", "service"),
             dead_letter_queue_url=env.get("RESILIENT_DEAD_LETTER_QUEUE_URL"),
-            downstreams=tuple(DownstreamSettings(**d) for d in json.loads(env.get("RESILIENT_DOWNSTREAMS", "[]"))),
+            downstreams=tuple(
+                DownstreamSettings(**d) for d in json.loads(env.get("RESILIENT_DOWNSTREAMS", "[]"))
+            ),
         )
