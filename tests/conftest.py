@@ -1,0 +1,30 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from aws_cdk import App, Stack
+
+# The CDK's own validator costs two seconds and 300 MB per process; one run with it is kept elsewhere.
+os.environ.setdefault("CDK_VALIDATION", "false")
+
+
+@pytest.fixture
+def app() -> App:
+    """An empty app."""
+    from aws_cdk import App
+
+    return App()
+
+
+@pytest.fixture
+def stack(app: App) -> Stack:
+    """An empty stack, bound to no account or region."""
+    from aws_cdk import Stack
+
+    return Stack(app, "Stack")
