@@ -13,10 +13,14 @@ from constructs import Construct
 
 from resilient_constructs.limits import Faults
 from resilient_constructs.tokens import is_token
+
 from .limits import SUBSCRIBE_PAGE
 from .signal import Severity
 
-__all__ = ["OnCall"]
+__all__ = ["RUNBOOK", "OnCall"]
+
+RUNBOOK = "resilient-constructs docs/runbook.md"
+"""Where an alarm's text sends its reader unless ``OnCall(runbook=...)`` says otherwise."""
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 _HTTPS = re.compile(r"https://[^\s/]+\S*")
@@ -39,6 +43,8 @@ class OnCall(Construct):
         publish. Default: a topic is made
     :param ticket_topic: a topic of yours for tickets, likewise. Default: the topic for pages, or one is made
         when ``ticket_email`` or ``ticket_https`` is given
+    :param runbook: address of your runbook; every alarm's text ends in it with ``#`` and the signal's name,
+        ``#oldest-message-age``. Default: the page of this library's documentation
     :param encryption_key: a customer key that encrypts the topics made here; CloudWatch is granted its use.
         Default: no KMS key, because CloudWatch cannot use the AWS-managed one (``alias/aws/sns``) and alarms
         would be lost in silence, and because alarm texts carry no data of yours
@@ -59,6 +65,7 @@ class OnCall(Construct):
         page_topic: sns.ITopic | None = None,
         ticket_topic: sns.ITopic | None = None,
         encryption_key: kms.IKey | None = None,
+        runbook: str = RUNBOOK,
     ) -> None:
         super().__init__(scope, construct_id)
         pages = _Subscribers(emails=_listed(email), endpoints=_listed(https))
@@ -68,6 +75,7 @@ class OnCall(Construct):
         tickets.check(faults, prefix="ticket_")
         faults.raise_any()
 
+        self.runbook = runbook
         if encryption_key is not None and (page_topic is None or (ticket_topic is None and tickets)):
             _let_cloudwatch_use(encryption_key)
         self.page_topic: sns.ITopic = page_topic or self._make_topic("Topic", encryption_key)

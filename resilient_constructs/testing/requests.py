@@ -45,7 +45,7 @@ def count_jsii() -> Iterator[JsiiCount]:
         counted.by_target[f"{kind.removesuffix('Request').lower()} {_target(request)}"] += 1
         return send(process, request, response_type)
 
-    _NodeProcess.send = counting_send  # type: ignore[method-assign]
+    _NodeProcess.send = counting_send  # type: ignore[assignment,method-assign]
     try:
         yield counted
     finally:

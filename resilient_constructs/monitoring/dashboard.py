@@ -1,0 +1,139 @@
+"""One dashboard and its saved queries per stack, filled section by section and written once at synth.
+
+Everything a section brings is kept in Python; CloudFormation's texts are made when the CDK asks for them.
+The road not taken is to set the dashboard's body again with every section: it costs five round trips to
+Node per construct, two of them for the alarms' ARNs. The usual objection to lazy values, a call back into
+Python per resource, does not hold for one per stack: the CDK asks a stable producer once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from weakref import WeakKeyDictionary
+
+import jsii
+from aws_cdk import Aws, IStableListProducer, IStableStringProducer, Lazy, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from .layout import Shown, layout, widget_count
+from .limits import DASHBOARD_WIDGETS, QUERY_LOG_GROUPS
+from .queries import SAVED
+from .signal import Section
+
+__all__ = ["show"]
+
+_PREFIX = "ResilientConstructs"
+
+
+def show(scope: Construct, section: Section, alarms: Sequence[cloudwatch.CfnAlarm]) -> None:
+    """Put a section on the dashboard of the stack that ``scope`` is in; the first one makes the dashboard."""
+    stack = scope if isinstance(scope, Stack) else Stack.of(scope)
+    shelf = _SHELVES.get(stack)
+    if shelf is None:
+        shelf = _SHELVES[stack] = _Shelf(stack)
+    shelf.add(section, alarms)
+
+
+@jsii.implements(IStableStringProducer)
+class _Text:
+    def __init__(self, write: Callable[[], str]) -> None:
+        self._write = write
+
+    def produce(self) -> str:
+        return self._write()
+
+
+@jsii.implements(IStableListProducer)
+class _Names:
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+
+    def produce(self) -> list[str]:
+        return self._names
+
+
+class _Shelf:
+    """The dashboards and saved queries of one stack."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._boards: list[_Board] = []
+        self._log_groups: list[list[str]] = []
+
+    def add(self, section: Section, alarms: Sequence[cloudwatch.CfnAlarm]) -> None:
+        if not self._boards or not self._boards[-1].has_room_for(section):
+            self._boards.append(_Board(self._stack, number=len(self._boards) + 1))
+        self._boards[-1].add(section, alarms)
+        for log_group in section.log_groups:
+            self._search(log_group)
+
+    def _search(self, log_group: str) -> None:
+        if any(log_group in names for names in self._log_groups):
+            return
+        if self._log_groups and QUERY_LOG_GROUPS.allows(len(self._log_groups[-1]) + 1):
+            self._log_groups[-1].append(log_group)
+            return
+        self._log_groups.append([log_group])
+        _save_queries(self._stack, self._log_groups[-1], number=len(self._log_groups))
+
+
+class _Board:
+    """One dashboard; the next one is begun when this one is full."""
+
+    def __init__(self, stack: Stack, *, number: int) -> None:
+        self._sections: list[tuple[Section, Sequence[cloudwatch.CfnAlarm]]] = []
+        self._widgets = 5  # the title and the logs
+        self._number = number
+        body = Lazy.string(_Text(self._body))
+        cloudwatch.CfnDashboard(stack, _numbered(f"{_PREFIX}Dashboard", number), dashboard_body=body)
+
+    def has_room_for(self, section: Section) -> bool:
+        return DASHBOARD_WIDGETS.allows(self._widgets + widget_count(section))
+
+    def add(self, section: Section, alarms: Sequence[cloudwatch.CfnAlarm]) -> None:
+        self._sections.append((section, alarms))
+        self._widgets += widget_count(section)
+
+    def _body(self) -> str:
+        arns = iter(_arns([alarm for _, alarms in self._sections for alarm in alarms]))
+        shown = [
+            Shown(section=section, alarms=tuple(next(arns) for _ in alarms))
+            for section, alarms in self._sections
+        ]
+        title = Aws.STACK_NAME if self._number == 1 else f"{Aws.STACK_NAME} ({self._number})"
+        return json.dumps(layout(shown, title=title, region=Aws.REGION), separators=(",", ":"))
+
+
+def _arns(alarms: list[cloudwatch.CfnAlarm]) -> list[str]:
+    """The ARNs of many alarms in two round trips; reading ``attr_arn`` takes one for each."""
+    if not alarms:
+        return []
+    (widget,) = cloudwatch.AlarmStatusWidget(alarms=alarms).to_json()
+    arns: list[str] = widget["properties"]["alarms"]
+    return arns
+
+
+def _save_queries(stack: Stack, log_groups: list[str], *, number: int) -> None:
+    # the list still grows; it is read when the template is written
+    names = Lazy.list(_Names(log_groups))
+    for construct_id, saved in SAVED.items():
+        logs.CfnQueryDefinition(
+            stack,
+            _numbered(f"{_PREFIX}{construct_id}", number),
+            # a saved query must have a name; the slash makes the stack its folder
+            name=f"{Aws.STACK_NAME}/{saved.name}" + (f" ({number})" if number > 1 else ""),
+            query_string=saved.query,
+            log_group_names=names,
+        )
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}{number}"
+
+
+# The jsii keeps every object that Python made for as long as the process lives, so a stack is the same
+# Python object whenever it is asked for.
+_SHELVES: WeakKeyDictionary[Stack, _Shelf] = WeakKeyDictionary()

@@ -1,0 +1,47 @@
+"""The questions that are asked of the status records at night, as Logs Insights queries.
+
+They read the records that the runtime writes to stdout: ``status``, ``correlation_id``, ``message_id``,
+``service``, ``request_id``, ``attempt``, ``duration_ms``, ``error``, ``reason``.
+
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html
+"""
+
+from __future__ import annotations
+
+from .signal import SavedQuery
+
+__all__ = ["CORRELATION_ID", "NEVER_COMPLETED", "SAVED", "STORY", "WENT_WRONG"]
+
+CORRELATION_ID = "correlation-id-to-follow"
+
+STORY = SavedQuery(
+    name="The story of one correlation id",
+    query=f"""fields @timestamp, service, status, attempt, duration_ms, reason, error, message_id, @message
+| filter correlation_id = "{CORRELATION_ID}"
+| sort @timestamp asc
+| limit 1000""",
+)
+
+# One attempt is one request of one service for one correlation id. What began within the last
+# function timeout may still be at work.
+NEVER_COMPLETED = SavedQuery(
+    name="Started but never completed",
+    query="""filter status in ["STARTED", "COMPLETED", "FAILED", "REJECTED"]
+| fields strcontains(status, "STARTED") as is_start, 1 - is_start as is_end
+| stats sum(is_start) as started, sum(is_end) as ended, max(@timestamp) as last_seen
+    by correlation_id, service, request_id
+| filter started > ended
+| sort last_seen desc
+| limit 1000""",
+)
+
+WENT_WRONG = SavedQuery(
+    name="Failed or rejected lately",
+    query="""fields @timestamp, service, status, attempt, reason, error, correlation_id
+| filter status in ["FAILED", "REJECTED"]
+| sort @timestamp desc
+| limit 100""",
+)
+
+SAVED = {"StoryQuery": STORY, "NeverCompletedQuery": NEVER_COMPLETED}
+"""What each stack saves, by construct ID."""
