@@ -1,1 +1,46 @@
-"""What runs inside Lambda: pure decisions, thin stores and the entry point."""
+"""What runs inside Lambda: pure decisions, thin stores and the entry point.
+
+``from resilient_runtime import Reject, Call`` is all that a handler needs. The names are resolved when they
+are first used (PEP 562), and nothing on the import path is more than a small part of the standard library:
+a cold start is paid for by every first caller.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .call import Call, UnknownDownstream, add_correlation_id, current_call, current_correlation_id
+    from .reject import Reject
+
+__all__ = [
+    "Call",
+    "Reject",
+    "UnknownDownstream",
+    "add_correlation_id",
+    "current_call",
+    "current_correlation_id",
+]
+
+_HOMES = {
+    "Call": "call",
+    "Reject": "reject",
+    "UnknownDownstream": "call",
+    "add_correlation_id": "call",
+    "current_call": "call",
+    "current_correlation_id": "call",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,212 @@
+"""An SQS batch, message by message: what each one became, and what goes back to the queue.
+
+The one promise: every message is completed, or stored in the dead-letter queue, or returned. Whatever goes
+wrong, in the handler or here, a message that is neither completed nor stored is returned; what cannot even be
+returned by itself takes the whole batch back.
+
+Powertools has a batch processor. Ours exists because a batch must cost no more than about a third of that one
+with its log lines (a consumer's per-message overhead is paid a million times), and because rejection,
+correlation and the status records are one decision here, not four wrapped around each other.
+https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+from .call import Boundary, Call, active_call
+from .messages import group_of, read
+from .reject import Reject
+from .rejection import Rejection
+from .settings import DownstreamSettings
+from .status import StatusLines, describe, text_of
+
+__all__ = ["Batch", "DeadLetters"]
+
+_NOT_STORED = (
+    "The handler rejected this message, but the dead-letter queue did not take it, so it was returned to its "
+    "queue and nothing is lost. Check sqs:SendMessage of the function's role on that queue (and the grant "
+    "on its KMS key), and that the queue exists; the message is tried again."
+)
+
+
+class DeadLetters(Protocol):
+    """Where rejected messages are safe."""
+
+    def store(self, record: Mapping[str, Any], rejection: Rejection) -> bool:
+        """Return once the message is stored; raise when it is not known to be."""
+        ...
+
+
+class Batch:
+    """Gives a handler one message at a time.
+
+    :param function: the user's ``f(body, call)``
+    :param dead_letters: where a rejected message goes
+    :param lines: writes the status records
+    :param emit: takes each line
+    :param downstreams: what the handler may call, by name
+    :param boundary: what happens around each downstream call
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Any, Call], Any],
+        *,
+        dead_letters: DeadLetters,
+        lines: StatusLines,
+        emit: Callable[[str], None],
+        downstreams: Mapping[str, DownstreamSettings],
+        boundary: Boundary,
+    ) -> None:
+        self._function = function
+        self._dead_letters = dead_letters
+        self._lines = lines
+        self._emit = emit
+        self._downstreams = downstreams
+        self._boundary = boundary
+        self._clock = lines.clock
+
+    def run(self, event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
+        """Handle one batch.
+
+        :returns: Lambda's partial batch response, naming the messages to return to the queue
+        :raises ValueError: when the event is no SQS batch, before any message is touched: all of it returns
+        """
+        records = _records(event)
+        returned: list[dict[str, str]] = []
+        stopped: set[str] = set()
+        for record in records:
+            group = group_of(record)
+            if group is not None and group in stopped:
+                # Its predecessor comes back, so it must too, or the group would be out of order.
+                self._hold(record, group, context)
+            elif self._settled(record, context):
+                continue
+            elif group is not None:
+                stopped.add(group)
+            returned.append({"itemIdentifier": record["messageId"]})
+        return {"batchItemFailures": returned}
+
+    def _settled(self, record: Mapping[str, Any], context: Any) -> bool:
+        """Whether the message may be deleted. An error of our own returns it: twice is better than never."""
+        try:
+            return self._settle(record, context)
+        except Exception:  # noqa: BLE001
+            return False
+
+    def _settle(self, record: Mapping[str, Any], context: Any) -> bool:
+        """Whether the message is completed or stored."""
+        call = self._plain(record, context)
+        started = self._clock.ticks()
+        try:
+            body = self._read_into(call, record)
+        except Exception as error:  # noqa: BLE001  no message of SQS's own; each still gets both its records
+            self._emit(self._lines.started(call))
+            self._emit(self._lines.failed(call, self._clock.ticks() - started, error))
+            return False
+        token = active_call.set(call)
+        try:
+            self._emit(self._lines.started(call))
+            outcome = self._function(body, call)
+            if outcome is not None:
+                _refuse_unfinished(outcome)
+        except Reject as reject:
+            return self._reject(record, call, reject, self._clock.ticks() - started)
+        except Exception as error:  # noqa: BLE001  this is where a handler's failure becomes a returned message
+            self._emit(self._lines.failed(call, self._clock.ticks() - started, error))
+            return False
+        except BaseException as error:
+            # The interpreter is going down (sys.exit): the whole batch returns, and this says why.
+            self._emit(self._lines.failed(call, self._clock.ticks() - started, error))
+            raise
+        finally:
+            active_call.reset(token)
+        self._emit(self._lines.completed(call, self._clock.ticks() - started))
+        return True
+
+    def _reject(self, record: Mapping[str, Any], call: Call, reject: Reject, seconds: float) -> bool:
+        reason = text_of(getattr(reject, "reason", reject))
+        cause = None if reject.__cause__ is None else describe(reject.__cause__)
+        try:
+            labelled = self._dead_letters.store(
+                record,
+                Rejection(
+                    reason=reason,
+                    error=cause,
+                    correlation_id=call.correlation_id,
+                    attempt=call.attempt,
+                    function_name=self._lines.function_name,
+                    request_id=call.request_id,
+                    rejected_at=self._lines.timestamp(),
+                ),
+            )
+        except Exception as error:  # noqa: BLE001  whatever kept it from being stored, the message returns
+            self._emit(self._lines.failed(call, seconds, error, reason=reason, remedy=_NOT_STORED))
+            return False
+        self._emit(self._lines.rejected(call, seconds, reason=reason, error=cause, labelled=labelled))
+        return True
+
+    def _hold(self, record: Mapping[str, Any], group: str, context: Any) -> None:
+        call = self._plain(record, context)
+        with suppress(Exception):  # it goes back unread; its record then has the message id alone
+            self._read_into(call, record)
+        self._emit(self._lines.held(call, group))
+
+    def _plain(self, record: Mapping[str, Any], context: Any) -> Call:
+        """A call that says no more than the message's id, in case reading the message fails."""
+        message_id = record["messageId"]
+        return Call(
+            correlation_id=message_id,
+            idempotency_key=message_id,
+            message_id=message_id,
+            request_id=str(getattr(context, "aws_request_id", "")),
+            downstreams=self._downstreams,
+            boundary=self._boundary,
+            remaining=getattr(context, "get_remaining_time_in_millis", None),
+            clock=self._clock,
+        )
+
+    def _read_into(self, call: Call, record: Mapping[str, Any]) -> Any:
+        (
+            body,
+            call.correlation_id,
+            call.idempotency_key,
+            call.attempt,
+            call.attributes,
+            call.event,
+        ) = read(record)
+        return body
+
+
+def _records(event: Any) -> list[Mapping[str, Any]]:
+    records = event.get("Records") if isinstance(event, Mapping) else None
+    if not isinstance(records, list):
+        raise ValueError(  # noqa: TRY004  the event's content is wrong, not a Python type of the caller's
+            "RESILIENT_MODE is 'messages', but this event has no list of Records: invoke the function from "
+            "an SQS queue, or set the mode to 'event'"
+        )
+    for record in records:
+        # An item that cannot be named cannot be returned; refuse the batch while nothing has been done.
+        if (
+            not isinstance(record, Mapping)
+            or not isinstance(record.get("messageId"), str)
+            or not record["messageId"]
+        ):
+            raise ValueError(f"RESILIENT_MODE is 'messages', but this is no SQS record: {text_of(record)}")
+    return records
+
+
+def _refuse_unfinished(outcome: object) -> None:
+    """Fail a message whose handler returned work that has not begun: deleting it would lose it."""
+    kind = type(outcome)
+    if hasattr(kind, "__await__") or hasattr(kind, "__anext__") or hasattr(kind, "gi_frame"):
+        close = getattr(outcome, "close", None)
+        if close is not None:
+            close()
+        raise TypeError(
+            f"the handler returned a {kind.__name__}, so its work has not been done: write it as a "
+            "plain function, and use asyncio.run() inside where it needs to be asynchronous"
+        )

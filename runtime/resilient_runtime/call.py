@@ -1,0 +1,211 @@
+"""What a handler may know about the work in its hands, and how it crosses a scalability boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol
+
+from .clock import SYSTEM_CLOCK, Clock
+from .reject import Reject
+from .settings import DownstreamSettings
+
+__all__ = [
+    "Boundary",
+    "Call",
+    "Crossing",
+    "UnknownDownstream",
+    "active_call",
+    "add_correlation_id",
+    "current_call",
+    "current_correlation_id",
+    "outcome_of",
+]
+
+_LONGEST_INVOCATION_MS = 900_000
+"""https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+
+_MARGIN_MS = 500
+"""Kept back from every downstream call, so that a call that times out can still be reported."""
+
+
+# Not UnknownDownstreamError: the public names of a handler read as plain statements.
+class UnknownDownstream(LookupError):  # noqa: N818
+    """The handler named a downstream that its function was not given."""
+
+
+class Boundary(Protocol):
+    """What happens around each call of one downstream; the seam for pacing and the circuit breaker."""
+
+    def enter(self, call: Call, downstream: DownstreamSettings) -> None:
+        """Before the call: wait for a turn, or raise to refuse it."""
+
+    def leave(
+        self, call: Call, downstream: DownstreamSettings, seconds: float, error: BaseException | None
+    ) -> None:
+        """After a call that began: note how long it took and how it ended. Must not raise."""
+
+
+class _Open:
+    """A boundary that neither paces nor counts."""
+
+    def enter(self, call: Call, downstream: DownstreamSettings) -> None:
+        pass
+
+    def leave(
+        self, call: Call, downstream: DownstreamSettings, seconds: float, error: BaseException | None
+    ) -> None:
+        pass
+
+
+_OPEN = _Open()
+
+
+# Not frozen: it is made once per message, and a frozen dataclass takes three times as long.
+@dataclass(kw_only=True, slots=True, eq=False)
+class Call:
+    """One delivery of one message (or, in mode ``event``, one invocation).
+
+    Every field has a default, so that a handler's unit test can say ``deliver(order, Call())``.
+
+    :param correlation_id: ties this work to the request it came from
+    :param idempotency_key: the same whenever the same work is delivered again: the EventBridge event's id,
+        else the id of the SQS message as it was first sent, also after it was rejected and sent back. After
+        too many receives, SQS's own redrive gives a plain message a new id, and with it a new key
+    :param message_id: the SQS message's id; None in mode ``event``
+    :param attempt: how many times SQS has delivered this message, this time included. In mode ``event``
+        always 1, because Lambda does not tell
+    :param attributes: the message's attributes, as it was sent; binary ones as bytes
+    :param event: the whole EventBridge event that the body was taken from, else None
+    :param request_id: the Lambda request that this is part of
+    :param downstreams: by name, what the handler may call. Default: any name will do
+    :param remaining: milliseconds until Lambda ends the invocation. Default: fifteen minutes
+    """
+
+    correlation_id: str = "none"
+    idempotency_key: str = "none"
+    message_id: str | None = None
+    attempt: int = 1
+    attributes: Mapping[str, str | bytes] = field(default_factory=dict)
+    event: Mapping[str, Any] | None = None
+    request_id: str = ""
+    downstreams: Mapping[str, DownstreamSettings] | None = None
+    boundary: Boundary = _OPEN
+    remaining: Callable[[], int] | None = None
+    clock: Clock = SYSTEM_CLOCK
+
+    def remaining_ms(self) -> int:
+        """Milliseconds until Lambda ends this invocation, whatever it is doing then."""
+        return _LONGEST_INVOCATION_MS if self.remaining is None else self.remaining()
+
+    def downstream(self, name: str, *, timeout: float | None = None) -> Crossing:
+        """Cross a scalability boundary: ``with call.downstream("Courier", timeout=12) as courier:``.
+
+        Inside the block, give the HTTP client ``timeout=courier.timeout``, the seconds that are really left:
+        the smaller of ``timeout`` and the invocation's remaining time, less half a second to report in. The
+        call's duration and outcome become one record and its metrics.
+
+        :param name: the name of a ``Downstream`` that this function was given
+        :param timeout: the longest that this call may take, in seconds. Default: what the invocation has left
+        :raises UnknownDownstream: when the function was given no downstream of this name
+        :raises ValueError: when the timeout is not above zero
+        :raises TimeoutError: on entering, when too little time is left to begin
+        """
+        known = self.downstreams
+        if known is None:
+            settings = DownstreamSettings(name=name)
+        elif (found := known.get(name)) is not None:
+            settings = found
+        else:
+            names = ", ".join(repr(one) for one in sorted(known)) or "none"
+            raise UnknownDownstream(
+                f"call.downstream({name!r}): this function knows {names}. "
+                "Give its construct the Downstream, or correct the name."
+            )
+        if timeout is not None and not timeout > 0:
+            raise ValueError(
+                f"call.downstream({name!r}): timeout is {timeout!r}; allowed: more than 0 seconds"
+            )
+        return Crossing(self, settings, timeout)
+
+
+class Crossing:
+    """One call of one downstream, from entering the block to leaving it.
+
+    :ivar name: the downstream's name
+    :ivar timeout: seconds that the call may take; known once the block is entered
+    """
+
+    __slots__ = ("_call", "_settings", "_started", "_wanted", "timeout")
+
+    def __init__(self, call: Call, settings: DownstreamSettings, wanted: float | None) -> None:
+        self._call = call
+        self._settings = settings
+        self._wanted = wanted
+        self._started = 0.0
+        self.timeout = wanted if wanted is not None else 0.0
+
+    @property
+    def name(self) -> str:
+        """The downstream's name."""
+        return self._settings.name
+
+    def __enter__(self) -> Crossing:
+        """Begin the call, or raise ``TimeoutError`` when too little time is left for one."""
+        call = self._call
+        # Waiting for a turn spends time, so what is left is asked for afterwards.
+        call.boundary.enter(call, self._settings)
+        left = call.remaining_ms() - _MARGIN_MS
+        if left <= 0:
+            raise TimeoutError(
+                f"{self.name} was not called: {left + _MARGIN_MS} ms are left of this invocation, "
+                f"and {_MARGIN_MS} ms are kept to report in"
+            )
+        self.timeout = left / 1000 if self._wanted is None else min(self._wanted, left / 1000)
+        self._started = call.clock.ticks()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the call and record how it went; an exception goes on to the handler."""
+        call = self._call
+        call.boundary.leave(call, self._settings, call.clock.ticks() - self._started, error)
+
+
+def outcome_of(error: BaseException | None) -> str:
+    """How a downstream call ended: ``succeeded``, ``failed``, or ``rejected`` (it said no)."""
+    if error is None:
+        return "succeeded"
+    # Whoever says no to one order is well: a rejection must never count against the downstream.
+    return "rejected" if isinstance(error, Reject) else "failed"
+
+
+active_call: ContextVar[Call | None] = ContextVar("resilient_call", default=None)
+
+
+def current_call() -> Call | None:
+    """The call in progress, for code that is not handed one (mode ``event``, nested functions), else None.
+
+    It follows ``asyncio`` tasks; a thread pool's threads start without it, as with every context variable.
+    """
+    return active_call.get()
+
+
+def current_correlation_id() -> str | None:
+    """The correlation id of the call in progress, or None outside of one."""
+    call = active_call.get()
+    return None if call is None else call.correlation_id
+
+
+def add_correlation_id(record: Any) -> bool:
+    """A logging filter that gives every log record its ``correlation_id``; it lets all of them pass.
+
+    ``logging.getLogger().handlers[0].addFilter(add_correlation_id)`` puts the id into every line of Lambda's
+    JSON logs; a Powertools logger takes it as ``logger.addFilter(add_correlation_id)``. It is a function, for
+    a filter need not be a class, and so nothing here imports ``logging``.
+    """
+    record.correlation_id = current_correlation_id()
+    return True

@@ -1,0 +1,15 @@
+"""The function that Lambda is told to call: ``resilient_runtime.entry.handler``.
+
+Importing this module is the init phase: the settings are read and the user's module is imported while Lambda
+lends a whole processor, and a handler that does not exist fails the deployment's first invocation, loudly.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .application import build
+
+__all__ = ["handler"]
+
+handler = build(os.environ)

@@ -1,0 +1,195 @@
+"""Status records: one line of JSON per step, which is the log entry and the metric at once.
+
+Every line is also a document in CloudWatch's embedded metric format, so that what the alarm counts and what
+the log says can never differ, and nothing has to be called to publish a metric.
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+
+Lines are put together by hand, not with Powertools' logger and metrics: those cost about 75 µs per invocation
+and 100 µs per message (measured), these 5 to 10 µs, because all that never changes is written once per
+environment. Powertools stays in the layer for whatever the handler itself wants to log.
+
+No line has a ``level``: Lambda's log-level filter drops lines below its level, and a dropped line is a lost
+metric. https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
+"""
+
+from __future__ import annotations
+
+import time
+from json.encoder import encode_basestring_ascii as _quote
+
+from .call import Call, outcome_of
+from .clock import SYSTEM_CLOCK, Clock
+from .settings import METRICS_NAMESPACE
+
+__all__ = ["StatusLines", "describe", "text_of"]
+
+_LONGEST_TEXT = 4096
+_LONGEST_STACK = 8192
+_COUNT = '{"Name":"%s","Unit":"Count"}'
+_DURATION = '{"Name":"%s","Unit":"Milliseconds"}'
+
+
+class StatusLines:
+    """Writes the records of one execution environment; every method returns one line of JSON.
+
+    :param service: the service's name as the construct was given it
+    :param function_name: the value of the metrics' only dimension, ``FunctionName``
+    """
+
+    def __init__(self, *, service: str, function_name: str, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.function_name = function_name
+        self.clock = clock
+        self._second = -1
+        self._second_text = ""
+        name = _quote(function_name)
+        self._about = f',"service":{_quote(service)},"function_name":{name}'
+        dimension = f',"FunctionName":{name}'
+        self._heads = {
+            status: _directive('["FunctionName"]', metrics) + dimension
+            for status, metrics in {
+                "STARTED": (_COUNT % "Started",),
+                "COMPLETED": (_COUNT % "Completed", _DURATION % "Duration"),
+                "FAILED": (_COUNT % "Failed", _DURATION % "Duration"),
+                "REJECTED": (_COUNT % "Rejected", _DURATION % "Duration"),
+            }.items()
+        }
+        self._called = (
+            _directive(
+                '["FunctionName","Downstream"]',
+                (_COUNT % "DownstreamFailed", _DURATION % "DownstreamDuration"),
+            )
+            + dimension
+        )
+
+    def started(self, call: Call) -> str:
+        """The handler is about to run."""
+        return self._line("STARTED", f',"Started":1,"status":"STARTED"{self._of(call)}}}')
+
+    def completed(self, call: Call, seconds: float) -> str:
+        """The handler returned."""
+        return self._line(
+            "COMPLETED", f',"Completed":1{_took(seconds)},"status":"COMPLETED"{self._of(call)}}}'
+        )
+
+    def failed(
+        self,
+        call: Call,
+        seconds: float,
+        error: BaseException,
+        *,
+        reason: str | None = None,
+        remedy: str | None = None,
+    ) -> str:
+        """The handler raised, or its rejected message could not be stored; the work comes back.
+
+        :param reason: why the handler had rejected the message
+        :param remedy: what a person should do now
+        """
+        return self._line(
+            "FAILED",
+            f',"Failed":1{_took(seconds)},"status":"FAILED"{self._of(call)},"error":{_quote(describe(error))}'
+            f'{_member("reason", reason)}{_member("remedy", remedy)},"stack":{_quote(_stack(error))}}}',
+        )
+
+    def rejected(self, call: Call, seconds: float, *, reason: str, error: str | None, labelled: bool) -> str:
+        """The message is safe in the dead-letter queue.
+
+        :param labelled: whether it carries its reason there; where it does not, this record alone has it
+        """
+        label = "" if labelled else ',"labelled":false'
+        return self._line(
+            "REJECTED",
+            f',"Rejected":1{_took(seconds)},"status":"REJECTED"{self._of(call)}'
+            f"{_member('reason', reason)}{_member('error', error)}{label}}}",
+        )
+
+    def held(self, call: Call, group: str) -> str:
+        """The message went back untouched, because an earlier one of its group did. Not counted."""
+        return f'{{"status":"HELD"{self._of(call)},"message_group":{_quote(text_of(group))},{self._at()[1]}}}'
+
+    def called(self, call: Call, name: str, seconds: float, error: BaseException | None) -> str:
+        """A downstream was called; ``FunctionName`` and ``Downstream`` are the dimensions."""
+        ms, timestamp = self._at()
+        outcome = outcome_of(error)
+        duration = f"{seconds * 1000:.3f}"
+        quoted = _quote(name)
+        told = "" if error is None else f',"error":{_quote(describe(error))}'
+        return (
+            f'{{"_aws":{{"Timestamp":{ms},{self._called},"Downstream":{quoted}'
+            f',"DownstreamFailed":{1 if outcome == "failed" else 0},"DownstreamDuration":{duration}'
+            f',"status":"CALLED"{self._of(call)},"downstream":{quoted},"outcome":"{outcome}"'
+            f',"duration_ms":{duration}{told},{timestamp}}}'
+        )
+
+    def timestamp(self) -> str:
+        """Now, as an RFC 3339 timestamp in UTC with milliseconds."""
+        return self._at()[1][len('"timestamp":"') : -1]
+
+    def _line(self, status: str, rest: str) -> str:
+        ms, timestamp = self._at()
+        # ``rest`` ends its object; the timestamp goes in before that brace.
+        return f'{{"_aws":{{"Timestamp":{ms},{self._heads[status]}{rest[:-1]},{timestamp}}}'
+
+    def _of(self, call: Call) -> str:
+        message = call.message_id
+        which = (
+            "" if message is None else f',"message_id":{_quote(text_of(message))},"attempt":{call.attempt}'
+        )
+        return (
+            f'{self._about},"correlation_id":{_quote(call.correlation_id)}{which}'
+            f',"request_id":{_quote(call.request_id)}'
+        )
+
+    def _at(self) -> tuple[int, str]:
+        ms = int(self.clock.wall() * 1000)
+        second, rest = divmod(ms, 1000)
+        if second != self._second:
+            # Formatting a date takes longer than all the rest of a line, and changes once a second.
+            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._second = second
+        return ms, f'"timestamp":"{self._second_text}.{rest:03d}Z"'
+
+
+def text_of(value: object) -> str:
+    """``value`` as text, whatever it is: at most 4,096 characters, and never an exception."""
+    try:
+        text = value if type(value) is str else str(value)
+    except Exception:  # noqa: BLE001  a reason that cannot be printed must not cost the message
+        text = f"<{type(value).__name__} that cannot be printed>"
+    if len(text) > _LONGEST_TEXT:
+        return f"{text[:_LONGEST_TEXT]}… ({len(text):,} characters)"
+    return text
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line: its class and its message."""
+    text = text_of(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _directive(dimensions: str, metrics: tuple[str, ...]) -> str:
+    return (
+        f'"CloudWatchMetrics":[{{"Namespace":"{METRICS_NAMESPACE}","Dimensions":[{dimensions}],'
+        f'"Metrics":[{",".join(metrics)}]}}]}}'
+    )
+
+
+def _took(seconds: float) -> str:
+    ms = f"{seconds * 1000:.3f}"
+    return f',"Duration":{ms},"duration_ms":{ms}'
+
+
+def _member(name: str, value: object) -> str:
+    return "" if value is None else f',"{name}":{_quote(text_of(value))}'
+
+
+def _stack(error: BaseException) -> str:
+    import traceback  # only a failure needs it
+
+    try:
+        # The first frame is ours; the handler's own begin behind it.
+        below = error.__traceback__.tb_next if error.__traceback__ else None
+        stack = "".join(traceback.format_exception(type(error), error, below))
+    except Exception:  # noqa: BLE001  an exception may break whoever prints it
+        return describe(error)
+    return stack if len(stack) <= _LONGEST_STACK else f"…{stack[-_LONGEST_STACK:]}"

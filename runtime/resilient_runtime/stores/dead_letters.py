@@ -1,0 +1,77 @@
+"""The dead-letter queue, as a place that a rejected message is safe in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, cast
+
+from resilient_runtime.rejection import Rejection, compose
+
+__all__ = ["DeadLetterQueue", "SendsMessages", "sqs_client"]
+
+# What SQS answers when the request itself is at fault: another attempt with the same label cannot succeed.
+_REFUSED = frozenset({"InvalidParameterValue", "InvalidMessageContents", "InvalidAttributeValue"})
+
+
+class SendsMessages(Protocol):
+    """The one call of boto3's SQS client that is used here."""
+
+    def send_message(self, **arguments: Any) -> Mapping[str, Any]:
+        """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html."""
+        ...
+
+
+def sqs_client() -> SendsMessages:
+    """A client that gives up after about twelve seconds, long before most functions' time is over.
+
+    boto3's own defaults wait 60 seconds to connect and try five times: the invocation would be killed first,
+    and with it the record that says what went wrong.
+    """
+    # Late on purpose: importing boto3 takes 150 ms, and most environments never reject anything.
+    import boto3
+    from botocore.config import Config
+
+    config = Config(connect_timeout=2, read_timeout=4, retries={"total_max_attempts": 2, "mode": "standard"})
+    return cast("SendsMessages", boto3.client("sqs", config=config))
+
+
+class DeadLetterQueue:
+    """Stores rejected messages.
+
+    :param url: the queue's URL; one that ends in ``.fifo`` is a FIFO queue
+    :param connect: makes the client when the first message is rejected
+    """
+
+    def __init__(self, url: str, connect: Callable[[], SendsMessages] = sqs_client) -> None:
+        self.url = url
+        self._connect = connect
+        self._client: SendsMessages | None = None
+
+    def store(self, record: Mapping[str, Any], rejection: Rejection) -> bool:
+        """Store the whole message with its reason; when this returns, SQS has confirmed it.
+
+        :returns: whether the message carries its label; False when there was no room for it
+        :raises Exception: whatever the client raises; the message is then not known to be stored
+        """
+        if self._client is None:
+            self._client = self._connect()
+        arguments, labelled = compose(record, rejection, queue_url=self.url)
+        try:
+            answer = self._client.send_message(**arguments)
+        except Exception as error:
+            if not labelled or _code(error) not in _REFUSED:
+                raise
+            # A queue may allow less than SQS does (its own MaximumMessageSize): then the bare message.
+            arguments, labelled = compose(record, rejection, queue_url=self.url, labelled=False)
+            answer = self._client.send_message(**arguments)
+        if not answer.get("MessageId"):
+            raise RuntimeError(f"SQS did not confirm the message: {answer!r}")
+        return labelled
+
+
+def _code(error: Exception) -> str:
+    # botocore's ClientError, known by its shape: importing botocore here would cost what was just saved.
+    response = getattr(error, "response", None)
+    code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
+    # The JSON protocol prefixes some codes: "com.amazonaws.sqs#InvalidMessageContents".
+    return str(code).rpartition("#")[2].removeprefix("AWS.SimpleQueueService.")
