@@ -1,0 +1,34 @@
+"""Every example, as one CDK app: ``cdk list``, ``cdk deploy Courier -c courier-url=https://…``.
+
+Context (``-c name=value``, or ``context`` in cdk.json):
+  courier-url         where the courier takes orders. Default: https://courier.example.com/deliveries
+  courier-latency-ms  how long a call takes on average. Default: 5000
+  courier-timeout-ms  how long a call is waited for. Default: 12000
+"""
+
+from __future__ import annotations
+
+from aws_cdk import App, Duration
+from courier import CourierStack
+
+
+def main() -> None:
+    """Synthesize."""
+    app = App()
+
+    def context(name: str, default: str) -> str:
+        value = app.node.try_get_context(name)
+        return default if value is None else str(value)
+
+    CourierStack(
+        app,
+        "Courier",
+        courier_url=context("courier-url", "https://courier.example.com/deliveries"),
+        courier_latency=Duration.millis(int(context("courier-latency-ms", "5000"))),
+        courier_timeout=Duration.millis(int(context("courier-timeout-ms", "12000"))),
+    )
+    app.synth()
+
+
+if __name__ == "__main__":
+    main()

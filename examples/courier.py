@@ -1,0 +1,102 @@
+"""Orders come in at the customers' pace and go out at the courier's: the scalability boundary, held.
+
+    POST /orders → storage-first API → bus → queue → flow-controlled consumer → the courier's slow API
+
+The courier takes ten calls a second and fails one in five. The API answers 202 once the bus has stored an
+order; from then on it is this stack's duty that the order arrives, or stands in a dead-letter queue with its
+reason.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import CfnOutput, Duration, Stack
+from constructs import Construct
+
+from resilient_constructs import (
+    Downstream,
+    FanOutBus,
+    FlowControlledConsumer,
+    Handler,
+    OnCall,
+    Route,
+    StorageFirstApi,
+    Throttle,
+)
+
+HANDLERS = Path(__file__).parent / "handlers"
+
+ORDER = {
+    "type": "object",
+    "properties": {
+        "order_id": {"type": "string", "minLength": 1, "maxLength": 64},
+        "address": {"type": "string", "minLength": 1, "maxLength": 256},
+        "parcels": {"type": "integer", "minimum": 1, "maximum": 20},
+    },
+    "required": ["order_id", "address"],
+}
+
+
+class CourierStack(Stack):
+    """The reference workload: an API, a bus, a consumer and a courier that can't keep up.
+
+    :param courier_url: where the courier takes orders
+    :param courier_latency: how long a call to the courier takes on average. Default: 5 seconds
+    :param courier_timeout: how long a call is waited for. Default: 12 seconds, since the courier may take 10
+    :param max_receive_count: how often an order is tried before it is dead-lettered. Default: 10. A message
+        comes back after its visibility timeout, six times the function's timeout: with the defaults after
+        84 seconds, so ten attempts outlive an outage of 14 minutes
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        courier_url: str = "https://courier.example.com/deliveries",
+        courier_latency: Duration | None = None,
+        courier_timeout: Duration | None = None,
+        max_receive_count: int = 10,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        patience = (courier_timeout or Duration.seconds(12)).to_milliseconds()
+
+        on_call = OnCall(self, "OnCall", email="ops@example.com")
+        courier = Downstream(
+            self,
+            "Courier",
+            requests_per_second=10,
+            burst=10,
+            typical_latency=courier_latency or Duration.seconds(5),
+        )
+
+        orders = FanOutBus(self, "Orders", archive_for=Duration.days(30), on_call=on_call)
+        api = StorageFirstApi(
+            self,
+            "Api",
+            on_call=on_call,
+            throttle=Throttle(requests_per_second=50, burst=100),
+            routes=[
+                Route.post(
+                    "/orders", schema=ORDER, store=orders.events(source="shop", detail_type="OrderPlaced")
+                )
+            ],
+        )
+
+        delivery = FlowControlledConsumer(
+            self,
+            "Delivery",
+            downstream=courier,
+            on_call=on_call,
+            handler=Handler.from_directory(str(HANDLERS / "delivery"), "delivery.deliver"),
+            # Two seconds more than the call may take: time to tell what came of it.
+            timeout=Duration.seconds(-(-patience // 1000) + 2),
+            max_receive_count=max_receive_count,
+            environment={"COURIER_URL": courier_url, "COURIER_TIMEOUT_SECONDS": str(patience / 1000)},
+        )
+        orders.subscribe("Delivery", delivery, detail_type=["OrderPlaced"])
+
+        CfnOutput(self, "ApiUrl", value=api.url, description="Post orders to /orders below it")
