@@ -1,0 +1,167 @@
+"""How a route reaches its store: the integration, and the permission that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from aws_cdk import Aws
+from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_sqs as sqs
+
+from ..limits import Faults
+from ..stores import EventStore, QueueStore
+from ..tokens import is_token
+from .route import Route, check_fifo
+from .templates import (
+    accepted_by_bus,
+    accepted_by_queue,
+    put_events,
+    refused_by_bus,
+    refused_by_queue,
+    send_message,
+)
+
+__all__ = ["Place", "Pseudo", "place_of", "pseudo"]
+
+_CONTENT_TYPE = "application/json"
+# Everything that is not 2xx is an error. The peer that leaves the success without a pattern answers 200 for
+# an SQS 403, because the pattern-less response is the default one.
+_STORED = r"2\d\d"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pseudo:
+    """CloudFormation's pseudo parameters, read once per process: each read is a round trip to Node."""
+
+    partition: str
+    region: str
+    account: str
+    stack_name: str
+    url_suffix: str
+
+
+@cache
+def pseudo() -> Pseudo:
+    """The pseudo parameters as tokens; they are the same for every app of the process."""
+    return Pseudo(
+        partition=Aws.PARTITION,
+        region=Aws.REGION,
+        account=Aws.ACCOUNT_ID,
+        stack_name=Aws.STACK_NAME,
+        url_suffix=Aws.URL_SUFFIX,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """A store as API Gateway sees it.
+
+    :param uri: the integration's URI
+    :param headers: the integration request's headers
+    :param request: the template that writes the storage call
+    :param accepted: the template for 2xx
+    :param refused: the template for everything else
+    :param statements: what the API's role must be allowed, as IAM statements
+    """
+
+    uri: str
+    headers: Mapping[str, str]
+    request: str
+    accepted: str
+    refused: str
+    statements: tuple[Mapping[str, Any], ...]
+
+    def integration(self, role_arn: str) -> apigateway.CfnMethod.IntegrationProperty:
+        """The integration: store first, and answer by what the storage said."""
+        return apigateway.CfnMethod.IntegrationProperty(
+            type="AWS",
+            integration_http_method="POST",
+            uri=self.uri,
+            credentials=role_arn,
+            # Other content types get 415; passing them through would evade schema and template.
+            passthrough_behavior="NEVER",
+            request_parameters={
+                f"integration.request.header.{name}": f"'{value}'" for name, value in self.headers.items()
+            },
+            request_templates={_CONTENT_TYPE: self.request},
+            integration_responses=[
+                apigateway.CfnMethod.IntegrationResponseProperty(
+                    status_code="202",
+                    selection_pattern=_STORED,
+                    response_templates={_CONTENT_TYPE: self.accepted},
+                ),
+                apigateway.CfnMethod.IntegrationResponseProperty(
+                    status_code="503",
+                    response_parameters={"method.response.header.Content-Type": "'application/problem+json'"},
+                    response_templates={_CONTENT_TYPE: self.refused},
+                ),
+            ],
+        )
+
+    @property
+    def definition(self) -> Mapping[str, Any]:
+        """All that a new deployment of the API would be needed for."""
+        return {
+            "uri": self.uri,
+            "headers": dict(self.headers),
+            "templates": [self.request, self.accepted, self.refused],
+        }
+
+
+def place_of(route: Route, faults: Faults) -> Place:
+    """The route's store as a place; a queue's kind is checked on the way."""
+    store = route.store
+    if isinstance(store, EventStore):
+        return _bus(store)
+    wanted = store if isinstance(store, QueueStore) else QueueStore(queue=store)
+    fifo = bool(wanted.queue.fifo)
+    check_fifo(route, fifo=fifo, faults=faults)
+    return _queue(wanted, fifo=fifo)
+
+
+def _bus(store: EventStore) -> Place:
+    arn = store.bus.event_bus_arn
+    region = pseudo().region if is_token(arn) else arn.split(":")[3]
+    return Place(
+        uri=f"arn:{pseudo().partition}:apigateway:{region}:events:action/PutEvents",
+        headers={"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "AWSEvents.PutEvents"},
+        request=put_events(bus=arn, source=store.source, detail_type=store.detail_type),
+        accepted=accepted_by_bus(),
+        refused=refused_by_bus(),
+        statements=({"Effect": "Allow", "Action": "events:PutEvents", "Resource": arn},),
+    )
+
+
+def _queue(store: QueueStore, *, fifo: bool) -> Place:
+    arn = store.queue.queue_arn
+    if is_token(arn):
+        region, account, name = pseudo().region, pseudo().account, store.queue.queue_name
+    else:
+        region, account, name = arn.split(":")[3:6]
+    return Place(
+        uri=f"arn:{pseudo().partition}:apigateway:{region}:sqs:path/{account}/{name}",
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+        request=send_message(
+            message_group=store.message_group, deduplicate_by=store.deduplicate_by, fifo=fifo
+        ),
+        accepted=accepted_by_queue(),
+        refused=refused_by_queue(),
+        statements=(
+            {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn},
+            *_key_use(store.queue),
+        ),
+    )
+
+
+def _key_use(queue: sqs.IQueue) -> tuple[Mapping[str, Any], ...]:
+    """A queue with a customer key takes messages only from who may use the key.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+    """
+    key = queue.encryption_master_key
+    if key is None:
+        return ()
+    return ({"Effect": "Allow", "Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": key.key_arn},)
