@@ -1,0 +1,336 @@
+"""The wiring of :class:`ResilientFunction`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aws_cdk import AssetHashType, Duration
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_destinations as destinations
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+from resilient_runtime.settings import DownstreamSettings, Mode, Settings
+
+from resilient_constructs.assets import function_asset, target_for
+from resilient_constructs.limits import Faults
+from resilient_constructs.monitoring import Signal, monitor
+from resilient_constructs.tokens import is_token, seconds
+
+from .handler import Handler
+from .layer import RuntimeLayer
+from .limits import (
+    ASYNC_PAGE,
+    ENVIRONMENT_SIZE,
+    LAYERS,
+    LOGS_PAGE,
+    MAX_EVENT_AGE,
+    MEMORY,
+    RESERVED_CONCURRENCY,
+    RESERVED_VARIABLES,
+    RETRY_ATTEMPTS,
+    RUNTIMES_PAGE,
+    SQS_PAGE,
+    TIMEOUT,
+    VARIABLES_PAGE,
+)
+from .signals import async_signals, function_section, function_signals
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_cloudwatch as cloudwatch
+
+    from resilient_constructs.monitoring import OnCall
+
+__all__ = ["ResilientFunction"]
+
+_ENTRY_POINT = "resilient_runtime.entry.handler"
+_OURS = "RESILIENT_"
+_RUNTIME = "python3.13"
+_ARCHITECTURE = "arm64"
+
+
+class ResilientFunction(Construct):
+    """A Lambda function that runs a handler through our universal entry point, with its alarms.
+
+    The user's code is not touched: its name stands in the environment, and the entry point in a layer calls
+    it, writes STARTED / COMPLETED / FAILED records, carries the correlation id and answers SQS batches
+    message by message. Tracing is on, logs are JSON in a log group of the function's own, and its role may
+    write that log, send traces, and nothing else until something is granted.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/welcome.html
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        handler: Handler,
+        mode: Mode = "event",
+        dead_letter_queue: sqs.IQueue | None = None,
+        downstreams: Sequence[DownstreamSettings] = (),
+        service: str | None = None,
+        timeout: Duration | None = None,
+        memory_size: float | None = None,
+        architecture: lambda_.Architecture | None = None,
+        runtime: lambda_.Runtime | None = None,
+        environment: Mapping[str, str] | None = None,
+        layers: Sequence[lambda_.ILayerVersion] = (),
+        reserved_concurrency: float | None = None,
+        asynchronous: bool = False,
+        retry_attempts: float | None = None,
+        max_event_age: Duration | None = None,
+        on_failure: lambda_.IDestination | None = None,
+        role: iam.IRole | None = None,
+        log_group: logs.ILogGroup | None = None,
+        log_retention: logs.RetentionDays | None = None,
+        description: str | None = None,
+        on_call: OnCall | None = None,
+        monitored: bool = True,
+    ) -> None:
+        """Make the function.
+
+        :param handler: the user's code
+        :param mode: ``event`` calls it once per invocation with (event, context); ``messages`` once per
+            message of an SQS batch with (body, call)
+        :param dead_letter_queue: where a rejected message goes; required in mode ``messages``
+        :param downstreams: the boundaries that the handler may cross
+        :param service: how logs and metrics call this function. Default: the construct ID
+        :param timeout: 1 second to 15 minutes. Default: 30 seconds
+        :param memory_size: 128 to 10,240 MB, and processor time in proportion. Default: 256 MB
+        :param architecture: the processor, for the dependencies' wheels too. Default: arm64
+        :param runtime: which Python. Default: 3.13
+        :param environment: further environment variables; names that start with ``RESILIENT_`` are ours
+        :param layers: up to four layers besides the runtime's own
+        :param reserved_concurrency: environments kept for this function, and its cap. Default: it shares the
+            account's
+        :param asynchronous: whether it is invoked asynchronously (EventBridge, SNS, S3): events that fail for
+            good then go to :attr:`on_failure_queue`. Default: no
+        :param retry_attempts: for asynchronous events, 0 to 2. Default: two
+        :param max_event_age: for asynchronous events, 1 minute to 6 hours. Default: six hours
+        :param on_failure: another destination for asynchronous events that failed for good
+        :param role: an execution role of your own; it still gets what the function needs. Default: a new one
+        :param log_group: a log group of your own. Default: a new one, kept when the stack is deleted
+        :param log_retention: how long logs are kept. Default: one month
+        :param description: what it does, for the console
+        :param on_call: who is told of its alarms. Default: nobody, and the alarms exist all the same
+        :param monitored: whether it makes its own alarms and its section of the dashboard. Default: yes
+        :raises ValueError: for everything in these that Lambda would refuse, all at once
+        :raises AssetError: when the code or its dependencies cannot be packed
+        """
+        super().__init__(scope, construct_id)
+        owner = f"ResilientFunction {construct_id!r}"
+        self.timeout_seconds = seconds(timeout, default=TIMEOUT.default or 0)
+        """The timeout in seconds; a number token where it is only known at deploy."""
+        self.reserved_concurrency = reserved_concurrency
+        """The environments kept for this function, and its cap; None where it shares the account's."""
+        age = seconds(max_event_age, default=MAX_EVENT_AGE.default or 0)
+        python = _RUNTIME if runtime is None else runtime.name
+
+        faults = Faults(owner)
+        handler.check(faults, mode=mode)
+        faults.check(TIMEOUT, self.timeout_seconds)
+        faults.check(MEMORY, memory_size)
+        faults.check(RESERVED_CONCURRENCY, reserved_concurrency)
+        faults.check(RETRY_ATTEMPTS, retry_attempts)
+        faults.check(MAX_EVENT_AGE, age)
+        faults.check(LAYERS, len(layers))
+        if not python.startswith("python3."):
+            faults.add("runtime", python, "a Python runtime", RUNTIMES_PAGE)
+        if log_group is not None and log_retention is not None:
+            faults.add("log_retention", log_retention.name, "None beside your own log_group", LOGS_PAGE)
+        _check_mode(faults, mode, dead_letter_queue, asynchronous)
+        if not asynchronous:
+            for prop, value in (
+                ("retry_attempts", retry_attempts),
+                ("max_event_age", max_event_age),
+                ("on_failure", on_failure),
+            ):
+                if value is not None:
+                    faults.add(prop, value, "None unless asynchronous=True", ASYNC_PAGE)
+        settings = Settings(
+            handler=handler.entry,
+            mode=mode,
+            service=service or construct_id,
+            dead_letter_queue_url=None if dead_letter_queue is None else dead_letter_queue.queue_url,
+            downstreams=tuple(downstreams),
+        ).to_env()
+        _check_environment(faults, environment or {}, settings)
+        faults.raise_any()
+
+        machine = _ARCHITECTURE if architecture is None else architecture.name
+        code = function_asset(
+            handler.directory,
+            owner=owner,
+            target=target_for(python.removeprefix("python"), machine),
+            exclude=handler.exclude,
+        )
+        self.log_group: logs.ILogGroup = log_group or logs.LogGroup(
+            self, "LogGroup", retention=log_retention or logs.RetentionDays.ONE_MONTH
+        )
+        """Where the function writes."""
+        self.role: iam.IRole = role or iam.Role(self, "Role", assumed_by=_lambda_service())
+        """What the function may do."""
+        # Not the AWS managed policy: it allows writing to every log group of the account.
+        self.log_group.grant_write(self.role)
+        self.on_failure_queue: sqs.Queue | None = None
+        """Where asynchronous events go that failed for good; None where there are none or it is not ours."""
+        if asynchronous and on_failure is None:
+            self.on_failure_queue = sqs.Queue(
+                self,
+                "OnFailureQueue",
+                encryption=sqs.QueueEncryption.SQS_MANAGED,
+                enforce_ssl=True,
+                retention_period=Duration.days(14),
+            )
+            on_failure = destinations.SqsDestination(self.on_failure_queue)
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            code=lambda_.Code.from_asset(
+                str(code.path), asset_hash=code.hash, asset_hash_type=AssetHashType.CUSTOM
+            ),
+            handler=_ENTRY_POINT,
+            runtime=runtime or _default_runtime(),
+            architecture=architecture or _default_architecture(),
+            layers=[RuntimeLayer.of(self), *layers],
+            timeout=timeout or _default_timeout(),
+            memory_size=MEMORY.default if memory_size is None else memory_size,
+            environment={**(environment or {}), **settings},
+            reserved_concurrent_executions=reserved_concurrency,
+            description=description,
+            role=self.role,
+            log_group=self.log_group,
+            logging_format=lambda_.LoggingFormat.JSON,
+            tracing=lambda_.Tracing.ACTIVE,
+            retry_attempts=retry_attempts,
+            max_event_age=max_event_age,
+            on_failure=on_failure,
+        )
+        """The function itself."""
+        if dead_letter_queue is not None:
+            _grant_sending(dead_letter_queue, self.role)
+        self.alarms: Mapping[str, cloudwatch.CfnAlarm] = {}
+        """The alarms by the name of their signal; empty where ``monitored=False``."""
+        if monitored:
+            self.alarms = self._monitor(construct_id, asynchronous, age, on_call)
+
+    def _monitor(
+        self, title: str, asynchronous: bool, max_event_age: float, on_call: OnCall | None
+    ) -> Mapping[str, cloudwatch.CfnAlarm]:
+        name = self.function.function_name
+        signals: tuple[Signal, ...] = function_signals(
+            function_name=name,
+            timeout_seconds=self.timeout_seconds,
+            concurrency_limit=self.reserved_concurrency,
+        )
+        if asynchronous:
+            queue = self.on_failure_queue
+            signals += async_signals(
+                function_name=name,
+                on_failure_queue_name=None if queue is None else queue.queue_name,
+                max_event_age_seconds=max_event_age,
+            )
+        section = function_section(
+            title=title,
+            function_name=name,
+            timeout_seconds=self.timeout_seconds,
+            concurrency_limit=self.reserved_concurrency,
+            log_group_name=self.log_group.log_group_name,
+        )
+        return monitor(self, signals=signals, section=section, on_call=on_call)
+
+    def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Allow someone to invoke the function."""
+        return self.function.grant_invoke(grantee)
+
+    def add_to_role_policy(self, statement: iam.PolicyStatement) -> None:
+        """Allow the function something more."""
+        self.function.add_to_role_policy(statement)
+
+    def add_environment(self, key: str, value: str) -> None:
+        """Set one more environment variable.
+
+        :raises ValueError: when the name is ours or Lambda's
+        """
+        faults = Faults("ResilientFunction")
+        _check_environment(faults, {key: value}, {})
+        faults.raise_any()
+        self.function.add_environment(key, value)
+
+    def metric(self, metric_name: str, **options: Any) -> cloudwatch.Metric:
+        """Any metric of the function in ``AWS/Lambda``."""
+        return self.function.metric(metric_name, **options)
+
+    def metric_errors(self, **options: Any) -> cloudwatch.Metric:
+        """How many invocations failed."""
+        return self.function.metric_errors(**options)
+
+    def metric_throttles(self, **options: Any) -> cloudwatch.Metric:
+        """How many invocations Lambda refused."""
+        return self.function.metric_throttles(**options)
+
+    def metric_duration(self, **options: Any) -> cloudwatch.Metric:
+        """How long invocations take, in milliseconds."""
+        return self.function.metric_duration(**options)
+
+    def metric_invocations(self, **options: Any) -> cloudwatch.Metric:
+        """How many invocations were carried out."""
+        return self.function.metric_invocations(**options)
+
+
+def _check_mode(faults: Faults, mode: Mode, dead_letter_queue: sqs.IQueue | None, asynchronous: bool) -> None:
+    if mode not in ("event", "messages"):
+        faults.add("mode", mode, "'event' or 'messages'", SQS_PAGE)
+    elif mode == "messages" and dead_letter_queue is None:
+        faults.add("dead_letter_queue", None, "a queue for rejected messages in mode 'messages'", SQS_PAGE)
+    if mode == "messages" and asynchronous:
+        faults.add("asynchronous", True, "False in mode 'messages', where SQS is polled", SQS_PAGE)
+
+
+def _check_environment(faults: Faults, given: Mapping[str, str], settings: Mapping[str, str]) -> None:
+    for key in given:
+        if key.startswith(_OURS):
+            faults.add("environment", key, f"names that do not start with {_OURS}", VARIABLES_PAGE)
+        elif key in RESERVED_VARIABLES:
+            faults.add("environment", key, "names that Lambda does not set itself", VARIABLES_PAGE)
+        elif not (key.isascii() and key.replace("_", "a").isalnum() and key[0].isalpha() and len(key) > 1):
+            faults.add("environment", key, "a letter, then letters, digits and _", VARIABLES_PAGE)
+    size = sum(
+        len(key.encode()) + (0 if is_token(value) else len(value.encode()))
+        for key, value in {**given, **settings}.items()
+    )
+    faults.check(ENVIRONMENT_SIZE, size)
+
+
+def _grant_sending(queue: sqs.IQueue, grantee: iam.IGrantable) -> None:
+    # grant_send_messages would also let it read the queue's attributes, which the entry point never does.
+    queue.grant(grantee, "sqs:SendMessage")
+    key = queue.encryption_master_key
+    if key is not None:
+        # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+        key.grant(grantee, "kms:GenerateDataKey", "kms:Decrypt")
+
+
+# What every function shares is asked for once in a process instead of once per function.
+@functools.cache
+def _lambda_service() -> iam.ServicePrincipal:
+    return iam.ServicePrincipal("lambda.amazonaws.com")
+
+
+@functools.cache
+def _default_runtime() -> lambda_.Runtime:
+    return lambda_.Runtime.PYTHON_3_13
+
+
+@functools.cache
+def _default_architecture() -> lambda_.Architecture:
+    return lambda_.Architecture.ARM_64
+
+
+@functools.cache
+def _default_timeout() -> Duration:
+    return Duration.seconds(int(TIMEOUT.default or 0))

@@ -1,0 +1,138 @@
+"""The user's code: a folder and the function in it, read but never imported at synth."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from resilient_runtime.settings import Mode
+
+from resilient_constructs.assets import DEFAULT_EXCLUDE, is_excluded
+from resilient_constructs.limits import Faults
+
+from .limits import HANDLER_PAGE
+
+__all__ = ["Handler"]
+
+_ARGUMENTS: dict[Mode, str] = {"event": "(event, context)", "messages": "(body, call)"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Handler:
+    """A function in a folder of Python code; make one with :meth:`from_directory`.
+
+    :param directory: the folder that becomes the function's code, with the dependencies that it lists
+    :param entry: the function in it, as ``module.function``
+    :param exclude: glob patterns of what else to leave out
+    """
+
+    directory: Path
+    entry: str
+    exclude: tuple[str, ...] = ()
+
+    @classmethod
+    def from_directory(cls, directory: str | Path, entry: str, *, exclude: Sequence[str] = ()) -> Handler:
+        """Name a function by the folder it is in and its ``module.function``.
+
+        Nothing is read here: the construct that takes the handler tells what is wrong with it, together with
+        everything else that is wrong.
+
+        :param directory: absolute, or relative to the current directory. A ``requirements.txt``, else a
+            ``pyproject.toml``, in it lists the dependencies; they are installed from prebuilt wheels
+        :param entry: ``module.function``, or ``package.module.function``
+        :param exclude: glob patterns to leave out of the code. Default: caches, virtual environments,
+            version control, tests and ``.env`` files
+        """
+        return cls(directory=Path(directory).expanduser(), entry=entry, exclude=tuple(exclude))
+
+    def check(self, faults: Faults, *, mode: Mode) -> None:
+        """Note what is wrong: no such folder, file or function, or one that cannot be called in this mode."""
+        if not self.directory.is_dir():
+            faults.add("handler", str(self.directory), "a folder that exists", HANDLER_PAGE)
+            return
+        module, _, function = self.entry.rpartition(".")
+        parts = [*module.split("."), function]
+        if not all(part.isidentifier() for part in parts):
+            faults.add("handler", self.entry, "module.function, in Python names", HANDLER_PAGE)
+            return
+        path = self._file_of(module)
+        if path is None:
+            files = ", ".join(sorted(_modules(self.directory))) or "none, there is no Python file"
+            faults.add("handler", self.entry, f"a module in {self.directory}: {files}", HANDLER_PAGE)
+            return
+        relative = path.relative_to(self.directory).as_posix()
+        if is_excluded(relative, (*DEFAULT_EXCLUDE, *self.exclude)):
+            faults.add("handler", self.entry, f"a file that is not excluded, and {relative} is", HANDLER_PAGE)
+            return
+        self._check_function(path, function, mode, faults)
+
+    def _file_of(self, module: str) -> Path | None:
+        base = self.directory.joinpath(*module.split("."))
+        for path in (base / "__init__.py", base.with_name(f"{base.name}.py")):
+            if path.is_file():
+                return path
+        return None
+
+    def _check_function(self, path: Path, function: str, mode: Mode, faults: Faults) -> None:
+        try:
+            tree = ast.parse(path.read_bytes(), filename=str(path))
+        except (SyntaxError, ValueError) as error:
+            faults.add("handler", self.entry, f"Python that compiles, and {path} says: {error}", HANDLER_PAGE)
+            return
+        names = dict(_names(tree.body))
+        if function not in names and "*" not in names:
+            functions = ", ".join(name for name, made in names.items() if _is_function(made)) or "none"
+            allowed = f"a function at the top level of {path.name}: {functions}"
+            faults.add("handler", self.entry, allowed, HANDLER_PAGE)
+            return
+        made = names.get(function)
+        if isinstance(made, ast.AsyncFunctionDef):
+            # Lambda would get a coroutine that nobody awaits, and the message would count as done.
+            faults.add("handler", self.entry, "def, not async def, which Lambda never awaits", HANDLER_PAGE)
+        elif isinstance(made, ast.FunctionDef) and not _takes_two(made):
+            allowed = f"a function called with {_ARGUMENTS[mode]} in mode {mode!r}"
+            faults.add("handler", self.entry, allowed, HANDLER_PAGE)
+
+
+def _is_function(node: ast.stmt) -> bool:
+    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith("_")
+
+
+def _takes_two(function: ast.FunctionDef) -> bool:
+    if function.decorator_list:
+        return True  # a decorator may change what it is called with
+    arguments = function.args
+    positional = len(arguments.posonlyargs) + len(arguments.args)
+    required = positional - len(arguments.defaults)
+    if any(default is None for default in arguments.kw_defaults):
+        return False
+    return required <= 2 and (positional >= 2 or arguments.vararg is not None)
+
+
+def _names(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
+    """What a module binds at its top level, also inside ``if``, ``try`` and ``with``."""
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name, node
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            for alias in node.names:
+                yield alias.asname or alias.name.split(".")[0], node
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for target in targets:
+                yield from ((name.id, node) for name in ast.walk(target) if isinstance(name, ast.Name))
+        else:
+            for block in ("body", "orelse", "finalbody"):
+                yield from _names(getattr(node, block, []))
+            for except_clause in getattr(node, "handlers", []):
+                yield from _names(except_clause.body)
+
+
+def _modules(directory: Path) -> Iterator[str]:
+    for path in directory.iterdir():
+        if path.suffix == ".py" and path.stem.isidentifier():
+            yield path.stem
+        elif (path / "__init__.py").is_file() and not is_excluded(path.name, DEFAULT_EXCLUDE):
+            yield path.name

@@ -1,0 +1,50 @@
+"""The runtime layer, one per stack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import AssetHashType, Stack
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from resilient_constructs.assets import runtime_layer_asset
+
+__all__ = ["RuntimeLayer"]
+
+_CONSTRUCT_ID = "ResilientRuntime"
+
+
+class RuntimeLayer:
+    """``resilient_runtime`` and its pinned dependencies as a Lambda layer that fits any processor."""
+
+    # By the stack's identity in the CDK's process: the Python object of a stack may be collected and made
+    # anew while the stack lives on. Asking the stack for its child would cost two requests per function.
+    _made: dict[str, lambda_.LayerVersion] = {}  # noqa: RUF012  the one registry of the process, on purpose
+
+    @classmethod
+    def of(cls, scope: Construct) -> lambda_.LayerVersion:
+        """The layer of the stack that ``scope`` is in, made when it is first asked for.
+
+        :raises AssetError: when the layer is not in the cache and cannot be built
+        """
+        stack = Stack.of(scope)
+        identity = _identity_of(stack)
+        layer = cls._made.get(identity)
+        if layer is None:
+            asset = runtime_layer_asset()
+            layer = lambda_.LayerVersion(
+                stack,
+                _CONSTRUCT_ID,
+                code=lambda_.Code.from_asset(
+                    str(asset.path), asset_hash=asset.hash, asset_hash_type=AssetHashType.CUSTOM
+                ),
+                description="The runtime of resilient-constructs and what it depends on",
+                compatible_architectures=[lambda_.Architecture.ARM_64, lambda_.Architecture.X86_64],
+            )
+            cls._made[identity] = layer
+        return layer
+
+
+def _identity_of(jsii_object: Any) -> str:
+    return str(jsii_object.__jsii_ref__.ref)
