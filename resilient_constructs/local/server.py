@@ -47,7 +47,7 @@ def main() -> None:
     """Serve until the supervisor ends."""
     descriptor, directory = int(sys.argv[1]), Path(sys.argv[2])
     _end_with_supervisor(directory)
-    from .extension import app
+    from .extension import load
 
     config = Config()
     config.bind = [f"fd://{descriptor}"]
@@ -56,7 +56,7 @@ def main() -> None:
     config.loglevel = "WARNING"
     config.accesslog = None
     # The trigger never comes: without one, hypercorn puts its own graceful handler over our SIGTERM.
-    asyncio.run(serve(app, config, shutdown_trigger=asyncio.Event().wait))
+    asyncio.run(serve(load(), config, shutdown_trigger=asyncio.Event().wait))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,56 @@
 
 Every file says what AWS does, what ministack 1.5.33 does instead, and the AWS page. They replace private
 names of ministack; the pinned version and the probe tests are what makes that bearable.
+
+:func:`load` puts them in place and returns the ASGI application. Importing this package changes nothing.
 """
 
 from __future__ import annotations
 
-from ministack.app import app
+from typing import Any
 
-__all__ = ["app"]
+__all__ = ["load"]
+
+
+def load() -> Any:
+    """Close every gap and return the emulator's ASGI application."""
+    from ministack.app import app
+
+    from . import (
+        alarms,
+        api_integrations,
+        archives,
+        bus_policies,
+        composite_alarms,
+        error_types,
+        event_delivery,
+        function_settings,
+        gateway_responses,
+        query_definitions,
+        recording,
+        request_validators,
+        secure_transport,
+        service_calls,
+        worker_environment,
+    )
+
+    for gap in (
+        alarms,
+        api_integrations,
+        archives,
+        bus_policies,
+        composite_alarms,
+        error_types,
+        event_delivery,
+        function_settings,
+        gateway_responses,
+        query_definitions,
+        request_validators,
+        secure_transport,
+        service_calls,
+        worker_environment,
+        # Last: it wraps what the others call.
+        recording,
+    ):
+        gap.close()
+    return app

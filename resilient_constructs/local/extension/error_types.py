@@ -1,0 +1,41 @@
+"""``errorType`` of a failed invocation.
+
+AWS: the exception's class name, with its stack trace.
+ministack 1.5.33: ``Runtime.HandlerError`` for every exception.
+https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ministack.services import lambda_svc
+
+_LAST_LINE = re.compile(r"^(?:[\w.]+\.)?([A-Za-z_]\w*)(?::|$)")
+
+
+def close() -> None:
+    """Put it in place."""
+    stock = lambda_svc._execute_function_warm
+
+    def execute(func: dict[str, Any], event: Any, request_id: str) -> dict[str, Any]:
+        result: dict[str, Any] = stock(func, event, request_id)
+        body = result.get("body")
+        if result.get("error") and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
+            _tell_class(body, result.get("log", ""))
+        return result
+
+    lambda_svc._execute_function_warm = execute
+
+
+def _tell_class(body: dict[str, Any], log: str) -> None:
+    _, marker, trace = log.rpartition("Traceback (most recent call last):")
+    if not marker:
+        return
+    lines = trace.strip("\n").splitlines()
+    # The exception stands in the last line that is not indented; a message of several lines follows it.
+    named = next((m for line in lines if (m := _LAST_LINE.match(line))), None)
+    if named is not None:
+        body["errorType"] = named[1]
+        body["stackTrace"] = [line for line in lines if line.startswith(" ")]

@@ -1,0 +1,158 @@
+"""Every AWS call as one JSON line: those from outside, and those that services make among themselves.
+
+AWS: CloudTrail. ministack 1.5.33: records neither the decision nor calls from inside.
+Each line is a :class:`resilient_constructs.local.recorder.Call`. A call that AWS makes in the name of a
+service or of a function's role is written down with that principal, although the emulator makes it without
+asking IAM, so that the policies can be evaluated afterwards.
+https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from ministack.core import iam_evaluator
+from ministack.core.responses import get_account_id
+from ministack.services import eventbridge, lambda_svc, sqs
+
+__all__ = ["close", "record_key_use", "record_service"]
+
+_lock = threading.Lock()
+_file: int | None = None
+
+
+def close() -> None:
+    """Put it in place."""
+    global _file  # noqa: PLW0603 (one file per server process)
+    path = os.environ.get("RESILIENT_CALLS")
+    if not path:
+        return
+    _file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    _record_calls_from_outside()
+    _record_pollers()
+    _record_function_logs()
+    _record_rule_invocations()
+
+
+def record_service(principal: str, action: str, resource: str, *, source: str, allowed: bool = True) -> None:
+    """Record a call that a service makes in its own name, because of the resource ``source``."""
+    context = {"aws:SourceArn": source, "aws:SourceAccount": get_account_id()}
+    _write(principal, action, resource, allowed, context)
+
+
+def record_key_use(principal: str, queue_arn: str, actions: Iterable[str], *, source: str | None = None) -> None:
+    """Record the use of the customer key that a queue is encrypted with; nothing where it has none."""
+    queue = sqs._queue_by_arn(queue_arn)
+    key = (queue or {}).get("attributes", {}).get("KmsMasterKeyId")
+    if not key or key == "alias/aws/sqs":
+        return
+    context = {"aws:SourceArn": source, "aws:SourceAccount": get_account_id()} if source else {}
+    for action in actions:
+        _write(principal, action, _key_arn(key, queue_arn), True, context)
+
+
+def _key_arn(key: str, queue_arn: str) -> str:
+    if key.startswith("arn:"):
+        return key
+    _, _, _, region, account, _ = queue_arn.split(":", 5)
+    return f"arn:aws:kms:{region}:{account}:{key if key.startswith('alias/') else f'key/{key}'}"
+
+
+def _write(principal: str, action: str, resource: str, allowed: bool, context: dict[str, Any]) -> None:
+    if _file is None:
+        return
+    line = {
+        "principal": principal,
+        "action": action,
+        "resource": resource,
+        "allowed": allowed,
+        "context": context,
+        "at": time.time(),
+    }
+    # One write per line on a descriptor that appends: readers never see half of one.
+    with _lock:
+        os.write(_file, json.dumps(line, separators=(",", ":")).encode() + b"\n")
+
+
+def _record_calls_from_outside() -> None:
+    enforce = iam_evaluator.enforce
+
+    def recorded(
+        access_key: str, action: str, service: str, region: str, resource_arn: str = "*", **options: Any
+    ) -> Any:
+        denied = enforce(access_key, action, service, region, resource_arn=resource_arn, **options)
+        caller = iam_evaluator.resolve_caller_identity(access_key)
+        principal = caller["userArn"] if caller else "anonymous"
+        _write(principal, action, resource_arn, denied is None, {})
+        return denied
+
+    iam_evaluator.enforce = recorded
+
+
+def _record_pollers() -> None:
+    """What Lambda's poller does with the function's role: receive, delete, look at the queue."""
+    receive, delete = sqs._receive_messages_for_esm, sqs._delete_messages_for_esm
+
+    def receive_recorded(queue_url: str, limit: int) -> Any:
+        batch = receive(queue_url, limit)
+        if batch:
+            _poller(queue_url, ("sqs:ReceiveMessage", "sqs:GetQueueAttributes"))
+        return batch
+
+    def delete_recorded(queue_url: str, handles: set[str]) -> None:
+        delete(queue_url, handles)
+        _poller(queue_url, ("sqs:DeleteMessage",))
+
+    sqs._receive_messages_for_esm = receive_recorded
+    sqs._delete_messages_for_esm = delete_recorded
+
+
+def _poller(queue_url: str, actions: Iterable[str]) -> None:
+    arn = sqs._get_q(queue_url)["attributes"]["QueueArn"]
+    for _, _, mapping in lambda_svc._iter_all_esms():
+        if mapping.get("EventSourceArn") != arn:
+            continue
+        function = lambda_svc._functions.get(mapping["FunctionName"])
+        if function is None:
+            continue
+        role = function["config"]["Role"]
+        for action in actions:
+            _write(role, action, arn, True, {})
+        if "sqs:ReceiveMessage" in actions:
+            record_key_use(role, arn, ("kms:Decrypt",))
+
+
+def _record_function_logs() -> None:
+    """What Lambda does with the function's role after an invocation: write its log, send its trace."""
+    emit = lambda_svc._emit_lambda_logs
+
+    def emit_recorded(function: dict[str, Any], *arguments: Any, **options: Any) -> None:
+        emit(function, *arguments, **options)
+        config = function.get("config") or function
+        region, account = config["FunctionArn"].split(":")[3:5]
+        name = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{config['FunctionName']}"
+        group = f"arn:aws:logs:{region}:{account}:log-group:{name}"
+        for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
+            _write(config["Role"], action, f"{group}:log-stream:stream", True, {})
+        if (config.get("TracingConfig") or {}).get("Mode") == "Active":
+            for action in ("xray:PutTraceSegments", "xray:PutTelemetryRecords"):
+                _write(config["Role"], action, "*", True, {})
+
+    lambda_svc._emit_lambda_logs = emit_recorded
+
+
+def _record_rule_invocations() -> None:
+    """EventBridge invokes a function in its own name; the function's resource policy allows it."""
+    invoke = eventbridge._invoke_target
+
+    def invoke_recorded(target: dict[str, Any], event: Any, rule: dict[str, Any], view: Any = None) -> None:
+        if ":lambda:" in target.get("Arn", ""):
+            record_service("events.amazonaws.com", "lambda:InvokeFunction", target["Arn"], source=rule["Arn"])
+        invoke(target, event, rule, view)
+
+    eventbridge._invoke_target = invoke_recorded
