@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from .flow_controlled_consumer import FlowControlledConsumer
     from .monitoring import OnCall, Severity
     from .resilient_function import Handler, ResilientFunction
-    from .storage_first_api import Route, StorageFirstApi, Throttle
+    from .storage_first_api import Authorization, Route, StorageFirstApi, Throttle
     from .stores import EventStore, QueueStore
 
 __all__ = [
+    "Authorization",
     "Downstream",
     "EventStore",
     "FanOutBus",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "Authorization": "storage_first_api",
     "Downstream": "downstream",
     "EventStore": "stores",
     "FanOutBus": "fan_out_bus",

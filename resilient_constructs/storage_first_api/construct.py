@@ -15,9 +15,10 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from ..limits import Faults
-from ..monitoring import OnCall, monitor
-from ..tokens import is_token
+from resilient_constructs.limits import Faults
+from resilient_constructs.monitoring import OnCall, monitor
+from resilient_constructs.tokens import is_token
+
 from .access_log import ACCESS_LOG_FORMAT
 from .limits import STAGE_PAGE
 from .methods import Methods
@@ -222,11 +223,7 @@ class StorageFirstApi(Construct):
             )
 
         own = [
-            setting(
-                "/" + "~1".join(("", *route.segments)) if route.segments else "/",
-                route.method,
-                route.throttle,
-            )
+            setting(_resource_path(route), route.method, route.throttle)
             for route in routes
             if route.throttle is not None
         ]
@@ -327,6 +324,11 @@ class StorageFirstApi(Construct):
     def metric_latency(self, *, statistic: str = "p99", period: Duration | None = None) -> cloudwatch.Metric:
         """Milliseconds from request to answer."""
         return self.metric("Latency", statistic=statistic, period=period)
+
+
+def _resource_path(route: Route) -> str:
+    """The path as a stage's settings write it: its slashes, but for the first, as ``~1``."""
+    return "/" + "~1".join(("", *route.segments)) if route.segments else "/"
 
 
 def _policy(*statements: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..limits import Limit
+from resilient_constructs.limits import Limit
 
 __all__ = [
     "ACCOUNT_BURST",

@@ -37,7 +37,11 @@ class Methods:
         self._resources: dict[tuple[str, ...], apigateway.CfnResource] = {}
         self._ids: set[str] = set()
         self._validator = apigateway.CfnRequestValidator(
-            scope, "BodyValidator", rest_api_id=rest_api, validate_request_body=True
+            scope,
+            "BodyValidator",
+            rest_api_id=rest_api,
+            validate_request_body=True,
+            validate_request_parameters=True,
         )
         self.made: list[apigateway.CfnMethod] = []
         self._definitions: list[Mapping[str, Any]] = []

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from ..limits import Faults
-from ..stores import EventStore, QueueStore
-from ..tokens import is_token
+from resilient_constructs.limits import Faults
+from resilient_constructs.stores import EventStore, QueueStore
+from resilient_constructs.tokens import is_token
+
 from .limits import (
     BURST,
     DETAIL_TYPE_LENGTH,
@@ -171,13 +172,19 @@ def _check_route(route: Route, faults: Faults) -> None:
 
 
 def _check_path(path: object, prop: str, faults: Faults) -> None:
-    allowed = "'/' and parts of letters, digits and . _ : - between slashes, no parameters (only the body is stored)"
+    if path == "/":
+        return
     if (
         not isinstance(path, str)
         or not path.startswith("/")
-        or (path != "/" and not all(_SEGMENT.fullmatch(part) for part in path[1:].split("/")))
+        or not all(_SEGMENT.fullmatch(part) for part in path[1:].split("/"))
     ):
-        faults.add(prop, path, allowed, PATH_PAGE)
+        faults.add(
+            prop,
+            path,
+            "slashes with letters, digits and . _ : - between; no parameters, as only the body is stored",
+            PATH_PAGE,
+        )
 
 
 def _check_event(store: EventStore, of: str, faults: Faults) -> None:

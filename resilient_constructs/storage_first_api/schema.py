@@ -1,4 +1,4 @@
-"""Is this a JSON schema that API Gateway takes? Models are draft 4, and what draft 4 does not know is not checked.
+"""Is this a JSON schema that API Gateway takes? Its models are draft 4.
 
 A structural check of keywords and their types, so that the core needs no validator as a dependency. Keywords
 of later drafts are faults, because API Gateway would ignore them: a ``const`` that nobody enforces is worse

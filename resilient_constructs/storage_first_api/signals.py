@@ -5,7 +5,8 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-metrics
 
 from __future__ import annotations
 
-from ..monitoring import Comparison, Lane, Math, Metric, Panel, Section, Severity, Signal
+from resilient_constructs.monitoring import Comparison, Lane, Math, Metric, Panel, Section, Severity, Signal
+
 from .limits import THROTTLE_WATERMARK
 
 __all__ = ["api_metric", "api_section", "api_signals"]
@@ -89,8 +90,8 @@ def api_signals(*, api_name: str, stage_name: str, requests_per_second: float | 
             Signal(
                 name="NearThrottle",
                 title=f"Requests arrive at {share} of the throttle",
-                because=f"Above {requests_per_second:g} requests a second clients get 429. Raise the throttle "
-                "if what lies behind keeps up, or find out who calls so much.",
+                because=f"Above {requests_per_second:g} requests a second clients get 429. Raise the "
+                "throttle if what lies behind keeps up, or find out who calls so much.",
                 metric=requests,
                 threshold=round(THROTTLE_WATERMARK * requests_per_second * _MINUTE, 2),
                 periods=3,

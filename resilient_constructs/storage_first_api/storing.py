@@ -11,9 +11,10 @@ from aws_cdk import Aws
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_sqs as sqs
 
-from ..limits import Faults
-from ..stores import EventStore, QueueStore
-from ..tokens import is_token
+from resilient_constructs.limits import Faults
+from resilient_constructs.stores import EventStore, QueueStore
+from resilient_constructs.tokens import is_token
+
 from .route import Route, check_fifo
 from .templates import (
     accepted_by_bus,
