@@ -76,7 +76,7 @@ class Profile:
 
     :param phases: one after the other
     :param path: where they are posted, below the API's URL
-    :param body: the JSON body; ``{{ $randomNumber(…) }}`` and ``{{ $randomString(…) }}`` in it stand for values
+    :param body: the JSON body, with ``{{ $randomNumber(…) }}`` and ``{{ $randomString(…) }}`` in it
     """
 
     phases: tuple[Phase, ...]
