@@ -153,7 +153,8 @@ class Batch:
         call = self._plain(record, context)
         with suppress(Exception):  # it goes back unread; its record then has the message id alone
             self._read_into(call, record)
-        self._emit(self._lines.held(call, group))
+        with suppress(Exception):  # it goes back untold
+            self._emit(self._lines.held(call, group))
 
     def _plain(self, record: Mapping[str, Any], context: Any) -> Call:
         """A call that says no more than the message's id, in case reading the message fails."""
