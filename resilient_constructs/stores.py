@@ -7,7 +7,7 @@ takes either, because both are one of the two values here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from aws_cdk import aws_events as events
@@ -45,6 +45,7 @@ class QueueStore:
     deduplicate_by: str | None = None
 
 
+@runtime_checkable
 class Subscriber(Protocol):
     """Whoever takes work from a queue of their own; ``FlowControlledConsumer`` is one."""
 

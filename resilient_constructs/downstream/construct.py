@@ -1,0 +1,196 @@
+"""A scalability boundary: what the thing behind it can take, and how much its callers may ask of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import jsii
+from aws_cdk import Annotations, Duration
+from constructs import Construct, IValidation
+from resilient_runtime.settings import DownstreamSettings
+
+from resilient_constructs.limits import Faults
+from resilient_constructs.tokens import is_token
+
+from .limits import (
+    BURST,
+    CONNECTIONS,
+    MAX_CONCURRENCY,
+    MIN_CONCURRENCY,
+    REQUESTS_PER_SECOND,
+    SCALING_PAGE,
+    TYPICAL_LATENCY,
+)
+
+__all__ = ["Downstream"]
+
+
+class Downstream(Construct):
+    """Something that does not scale at will: an API, a database, a mainframe.
+
+    Declare it once and hand it to every consumer that calls it, in whichever stack. Its construct ID is the
+    name under which a handler crosses the boundary: ``call.downstream("Courier")``.
+
+    A consumer's concurrency follows from it by Little's law: **concurrency = rate × time in service**. Ten
+    requests a second that take five seconds each keep 50 callers busy; fewer leave the downstream idle, more
+    get refused or queue up inside it.
+
+    :param requests_per_second: what it takes from all callers together. Default: no limit of rate
+    :param burst: how many requests it takes at once on top, as a token bucket's size. Default: one second's
+        worth of requests
+    :param typical_latency: how long one request usually takes. Default: one second
+    :param connections: how many callers it can have at the same time, all consumers together; an app whose
+        consumers could exceed it is refused at synth. Default: no limit of connections
+    :raises ValueError: when neither a rate nor connections are given, or a value is out of range; all faults
+        at once
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        requests_per_second: float | None = None,
+        burst: float | None = None,
+        typical_latency: Duration | None = None,
+        connections: int | None = None,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        latency = TYPICAL_LATENCY.default if typical_latency is None else _in_seconds(typical_latency)
+        faults = Faults(f"Downstream {construct_id!r}")
+        faults.check(REQUESTS_PER_SECOND, requests_per_second)
+        faults.check(BURST, burst)
+        faults.check(TYPICAL_LATENCY, latency)
+        faults.check(CONNECTIONS, connections)
+        if requests_per_second is None and connections is None:
+            faults.add("requests_per_second", None, "a rate, or connections, or both", SCALING_PAGE)
+        if burst is not None and requests_per_second is None:
+            faults.add("burst", burst, "only together with requests_per_second", SCALING_PAGE)
+        for prop, value in (
+            ("requests_per_second", requests_per_second),
+            ("burst", burst),
+            ("typical_latency", latency),
+            ("connections", connections),
+        ):
+            if is_token(value):
+                # concurrency and pace are computed from these at synth; a token has no value until deploy
+                faults.add(prop, "a token", "a number known at synth", SCALING_PAGE)
+        faults.raise_any()
+
+        self.name = construct_id
+        """The name that handlers call it by."""
+        self.requests_per_second = requests_per_second
+        self.burst = burst
+        self.typical_latency_seconds: float = latency or 0.0
+        self.connections = connections
+        self._callers: list[_Caller] = []
+        if connections is not None:
+            self.node.add_validation(_Budget(self))
+
+    @property
+    def concurrency_by_rate(self) -> int | None:
+        """Little's law: rate × time in service, rounded up; None without a rate."""
+        if self.requests_per_second is None:
+            return None
+        # rounded first, so that 10/s × 0.3 s is 3 and not the 4 that binary fractions make of it
+        return max(1, math.ceil(round(self.requests_per_second * self.typical_latency_seconds, 6)))
+
+    @property
+    def max_concurrency(self) -> int:
+        """The concurrency that keeps it busy and no busier.
+
+        The smaller of Little's law and its connections, within the 2 to 1,000 that an event source mapping
+        can be held to.
+        """
+        bounds = [bound for bound in (self.concurrency_by_rate, self.connections) if bound is not None]
+        return max(MIN_CONCURRENCY, min(*bounds, MAX_CONCURRENCY))
+
+    @property
+    def arithmetic(self) -> str:
+        """How :attr:`max_concurrency` came about, in words and numbers."""
+        parts = []
+        if self.requests_per_second is not None:
+            parts.append(
+                f"{self.requests_per_second:g} requests/s × {self.typical_latency_seconds:g} s"
+                f" = {self.concurrency_by_rate} at once"
+            )
+        if self.connections is not None:
+            parts.append(f"{self.connections} connections")
+        return f"{', '.join(parts)} → max concurrency {self.max_concurrency}"
+
+    def settings(self, max_concurrency: float) -> DownstreamSettings:
+        """What a function that calls it needs to know.
+
+        :param max_concurrency: how many environments of that function may call it at once
+        """
+        return DownstreamSettings(
+            name=self.name,
+            requests_per_second=self.requests_per_second,
+            burst=self.burst,
+            max_concurrency=None if is_token(max_concurrency) else int(max_concurrency),
+        )
+
+    def register(self, caller: Construct, max_concurrency: float) -> None:
+        """Note that ``caller`` may cross this boundary ``max_concurrency`` times at once.
+
+        Consumers of this package do it themselves; call it for a caller of your own, so that the budget is
+        complete. A concurrency that only CloudFormation knows is left out of the sum.
+
+        Warns when the callers together exceed Little's law. When they exceed the connections, synth fails.
+
+        :param caller: the construct that calls it; the error names it by its path
+        :param max_concurrency: how many calls of it can be under way at the same time
+        """
+        if is_token(max_concurrency):
+            return
+        self._callers.append(_Caller(construct=caller, max_concurrency=int(max_concurrency)))
+        by_rate, total = self.concurrency_by_rate, self.registered_concurrency
+        if by_rate is not None and total > by_rate:
+            Annotations.of(caller).add_warning_v2(
+                "resilient:Downstream/concurrency",
+                f"The callers of {self.name!r} can make {total} calls at once, but {by_rate} keep it busy"
+                f" ({self.arithmetic}): the rest are refused or wait inside it. Lower max_concurrency, or"
+                f" share the {by_rate} between its consumers.",
+            )
+
+    @property
+    def registered_concurrency(self) -> int:
+        """How many calls all its callers known so far can make at the same time."""
+        return sum(caller.max_concurrency for caller in self._callers)
+
+    def exceeded(self) -> list[str]:
+        """What is wrong with the budget, for synth to print; empty when the connections suffice."""
+        total = self.registered_concurrency
+        if self.connections is None or total <= self.connections:
+            return []
+        callers = ", ".join(
+            f"{caller.construct.node.path} ({caller.max_concurrency})" for caller in self._callers
+        )
+        return [
+            f"Downstream {self.name!r}: its callers' max_concurrency adds up to {total}; allowed: at most"
+            f" {self.connections} connections. Callers: {callers}. Lower some of these ({SCALING_PAGE})"
+        ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Caller:
+    construct: Construct
+    max_concurrency: int
+
+
+@jsii.implements(IValidation)
+class _Budget:
+    """Adds up the callers once the whole app is known, so the order of declaration does not matter."""
+
+    def __init__(self, downstream: Downstream) -> None:
+        self._downstream = downstream
+
+    def validate(self) -> list[str]:
+        return self._downstream.exceeded()
+
+
+def _in_seconds(duration: Duration) -> float:
+    return duration.to_milliseconds() / 1000

@@ -1,0 +1,330 @@
+"""Queue → event source mapping, at a concurrency that the downstream can bear → function; failures → DLQ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from aws_cdk import Annotations, Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from resilient_constructs import queues
+from resilient_constructs.downstream import Downstream
+from resilient_constructs.limits import Faults
+from resilient_constructs.monitoring import OnCall, monitor
+from resilient_constructs.monitoring.published import as_cloudwatch
+from resilient_constructs.resilient_function import Handler, ResilientFunction
+from resilient_constructs.stores import QueueStore
+from resilient_constructs.tokens import is_token, seconds
+
+from . import choices
+from .consuming import Consuming, expression_number, let_poll, read_function
+from .limits import (
+    ALARM_AGE,
+    BATCH_SIZE,
+    FUNCTION_TIMEOUT,
+    MAX_RECEIVE_COUNT,
+    QUEUE_PAGE,
+)
+from .signals import Emitted, consumer_section, consumer_signals
+
+__all__ = ["FlowControlledConsumer"]
+
+
+class FlowControlledConsumer(Construct):
+    """A queue whose messages reach a function no faster than what lies behind it can bear.
+
+    Makes a queue, its dead-letter queue, an event source mapping that never runs more than
+    ``max_concurrency`` invocations at once, the function (from a handler), its alarms and its section of the
+    stack's dashboard. Messages of a batch succeed and fail one by one.
+
+    :param handler: your code, called once per message. Give this or ``function``
+    :param function: any Lambda function, an alias or a version too. It works without this package's runtime;
+        to fail single messages it returns ``batchItemFailures``
+    :param queue: a queue of yours. Its encryption, retention and visibility timeout stay yours. Default: a
+        queue is made
+    :param dead_letter_queue: where messages are given up to. Default: one is made; for a given ``queue``, the
+        one of its redrive policy
+    :param downstream: what the handler calls; one or several. Each is told this consumer's concurrency
+    :param max_concurrency: how many invocations may run at once, 2 to 1,000. Default: the smallest of the
+        downstreams' :attr:`Downstream.max_concurrency` (Little's law: rate × latency); without a downstream,
+        10, or the reserved concurrency when that is smaller
+    :param batch_size: messages per invocation. Default: one, so that one slot is one call under way, as
+        Little's law counts, and a message's time limit is the function's timeout
+    :param batching_window: how long Lambda waits to fill a batch; needed when ``batch_size`` is above 10.
+        Default: it does not wait
+    :param visibility_timeout: how long a received message stays hidden. Default: six times the function's
+        timeout plus the window, at most 12 hours
+    :param max_receive_count: receives after which a message goes to the dead-letter queue. Default: 10
+    :param fifo: whether the queue made here keeps the order within a message group. Default: no
+    :param encryption_key: a customer key for the queues made here. Default: keys of SQS (SSE-SQS)
+    :param filters: event filter patterns; a message that matches none is **deleted** unread. Default: none
+    :param timeout: how long the handler may take for a batch. Default: 30 seconds
+    :param memory_size: the handler's memory in MiB. Default: that of ``ResilientFunction``
+    :param environment: environment variables for the handler
+    :param reserved_concurrency: concurrency set aside for the handler's function. Default: none is; the
+        event source mapping already holds it down
+    :param alarm_when_older_than: the age of the oldest message that wakes someone. Default: 15 minutes
+    :param on_call: whom the alarms tell. Default: they tell nobody
+    :raises ValueError: when values are impossible; all faults at once
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        handler: Handler | None = None,
+        function: lambda_.IFunction | None = None,
+        queue: sqs.IQueue | None = None,
+        dead_letter_queue: sqs.IQueue | None = None,
+        downstream: Downstream | Sequence[Downstream] | None = None,
+        max_concurrency: int | None = None,
+        batch_size: int | None = None,
+        batching_window: Duration | None = None,
+        visibility_timeout: Duration | None = None,
+        max_receive_count: int | None = None,
+        fifo: bool = False,
+        encryption_key: kms.IKey | None = None,
+        filters: Sequence[Mapping[str, object]] = (),
+        timeout: Duration | None = None,
+        memory_size: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        reserved_concurrency: int | None = None,
+        alarm_when_older_than: Duration | None = None,
+        on_call: OnCall | None = None,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        downstreams = (downstream,) if isinstance(downstream, Downstream) else tuple(downstream or ())
+        faults = Faults(f"FlowControlledConsumer {construct_id!r}")
+        only_handlers = {
+            "timeout": timeout,
+            "memory_size": memory_size,
+            "environment": environment,
+            "reserved_concurrency": reserved_concurrency,
+        }
+        only_own_queues = {
+            "visibility_timeout": visibility_timeout,
+            "max_receive_count": max_receive_count,
+            "fifo": fifo or None,
+            "encryption_key": encryption_key,
+        }
+        choices.check_source(faults, handler=handler, function=function, only_handlers=only_handlers)
+        if handler is not None:
+            handler.check(faults, mode="messages")
+        if queue is not None:
+            choices.check_unused(faults, only_own_queues, "set it on the given queue itself", QUEUE_PAGE)
+            fifo = queue.fifo
+            dead_letter_queue = dead_letter_queue or _dead_letter_queue_of(queue)
+        if handler is not None and queue is not None and dead_letter_queue is None:
+            faults.add(
+                "dead_letter_queue", None, "the given queue's own, for what the handler rejects", QUEUE_PAGE
+            )
+
+        consuming = (
+            Consuming(
+                timeout=seconds(timeout, default=FUNCTION_TIMEOUT.default or 0),
+                reserved_concurrency=reserved_concurrency,
+                dimensions={},
+            )
+            if function is None
+            else read_function(function)
+        )
+        window = seconds(batching_window, default=0)
+        batch = choices.Batch(size=batch_size or BATCH_SIZE.default or 1, window=window)
+        batch.check(faults, fifo=fifo)
+        concurrency = choices.choose_concurrency(
+            max_concurrency, [each.max_concurrency for each in downstreams], consuming.reserved_concurrency
+        )
+        choices.check_concurrency(faults, concurrency, consuming.reserved_concurrency)
+        receives = max_receive_count or MAX_RECEIVE_COUNT.default or 0
+        alarm_age = seconds(alarm_when_older_than, default=ALARM_AGE.default or 0)
+        faults.check(FUNCTION_TIMEOUT, consuming.timeout)
+        faults.check(MAX_RECEIVE_COUNT, max_receive_count)
+        faults.check(ALARM_AGE, alarm_age)
+        visibility = None
+        if queue is None:
+            visibility = choices.choose_visibility(
+                faults,
+                None if visibility_timeout is None else visibility_timeout.to_seconds(),
+                timeout=consuming.timeout,
+                window=window,
+            )
+        faults.raise_any()
+
+        if queue is None:
+            name = queues.name_queue(self, fifo=fifo)
+            dead_letter_queue = dead_letter_queue or queues.make_dead_letter_queue(
+                self, "DeadLetterQueue", source=name, fifo=fifo, encryption_key=encryption_key
+            )
+            queue = queues.make_queue(
+                self,
+                "Queue",
+                name=name,
+                fifo=fifo,
+                visibility_timeout=visibility or 0,
+                dead_letter_queue=dead_letter_queue,
+                max_receive_count=receives,
+                encryption_key=encryption_key,
+            )
+            queue_name = name.name
+        else:
+            queue_name = queue.queue_name
+            encryption_key = queue.encryption_master_key
+        self.queue: sqs.IQueue = queue
+        """The queue that messages wait in."""
+        self.dead_letter_queue: sqs.IQueue | None = dead_letter_queue
+        """Where messages are given up to; None only where a given queue has none."""
+        self.max_concurrency = concurrency
+        """How many invocations may run at once."""
+        self.visibility_timeout_seconds = visibility
+        """How long a received message stays hidden; None where a given queue decides."""
+
+        self.resilient_function: ResilientFunction | None = None
+        """The function made from the handler, with its role and log group; None where one was given."""
+        if handler is not None:
+            self.resilient_function = ResilientFunction(
+                self,
+                "Function",
+                handler=handler,
+                mode="messages",
+                dead_letter_queue=dead_letter_queue,
+                downstreams=[each.settings(concurrency) for each in downstreams],
+                timeout=timeout,
+                memory_size=memory_size,
+                environment=environment,
+                reserved_concurrency=reserved_concurrency,
+                on_call=on_call,
+            )
+            function = self.resilient_function.function
+            dimensions: Mapping[str, str] = {"FunctionName": function.function_name}
+        else:
+            dimensions = consuming.dimensions
+        self.function: lambda_.IFunction = function
+        """The function that consumes."""
+
+        let_poll(self, function, queue, encryption_key, given=handler is None)
+        self.event_source_mapping = lambda_.CfnEventSourceMapping(
+            self,
+            "EventSourceMapping",
+            event_source_arn=queue,
+            function_name=function if isinstance(function, lambda_.Function) else function.function_arn,
+            batch_size=batch.size,
+            maximum_batching_window_in_seconds=window or None,
+            function_response_types=["ReportBatchItemFailures"],
+            scaling_config={"maximumConcurrency": concurrency},
+            metrics_config={"metrics": ["EventCount"]},
+            filter_criteria=choices.filter_criteria(filters),
+        )
+        """What takes messages from the queue and invokes the function."""
+        for each in downstreams:
+            each.register(self, concurrency)
+        self._warn(visibility, consuming.timeout, window, receives, dead_letter_queue)
+
+        self._emitted = Emitted(
+            queue_name=queue_name,
+            dead_letter_queue_name=None if dead_letter_queue is None else dead_letter_queue.queue_name,
+            mapping_id=self.event_source_mapping.ref,
+            function=dimensions,
+        )
+        self.alarms: Mapping[str, cloudwatch.CfnAlarm] = monitor(
+            self,
+            signals=consumer_signals(
+                self._emitted,
+                max_concurrency=expression_number(concurrency),
+                alarm_age=alarm_age,
+                fifo=fifo,
+            ),
+            section=consumer_section(
+                construct_id,
+                self._emitted,
+                max_concurrency=None if is_token(concurrency) else concurrency,
+            ),
+            on_call=on_call,
+        )
+        """The alarms by signal: ``OldestMessageAge``, ``DeadLetters``, ``FailingMessages`` …"""
+
+    def messages(self, *, message_group: str | None = None, deduplicate_by: str | None = None) -> QueueStore:
+        """This consumer's queue as a place for an API route to store what it accepts.
+
+        :param message_group: for a FIFO queue, the top-level body property whose value is the message group
+        :param deduplicate_by: for a FIFO queue, the top-level body property whose value is the deduplication
+            ID. Default: the request ID, so that nothing is dropped
+        """
+        return QueueStore(queue=self.queue, message_group=message_group, deduplicate_by=deduplicate_by)
+
+    def grant_send_messages(self, grantee: iam.IGrantable) -> None:
+        """Let ``grantee`` send messages, and use the queue's customer key for it; nothing else.
+
+        The CDK's own method of this name lets it look up the queue's URL and attributes as well.
+        """
+        self.queue.grant(grantee, "sqs:SendMessage")
+        key = self.queue.encryption_master_key
+        if key is not None:
+            # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+            key.grant(grantee, "kms:Decrypt", "kms:GenerateDataKey")
+
+    def metric_oldest_message_age(self) -> cloudwatch.Metric:
+        """Seconds since the oldest waiting message was sent."""
+        return as_cloudwatch(self._emitted.oldest_message_age)
+
+    def metric_waiting(self) -> cloudwatch.Metric:
+        """Messages that could be received now."""
+        return as_cloudwatch(self._emitted.waiting)
+
+    def metric_in_flight(self) -> cloudwatch.Metric:
+        """Messages received and neither deleted nor returned."""
+        return as_cloudwatch(self._emitted.in_flight)
+
+    def metric_concurrency(self) -> cloudwatch.Metric:
+        """How many invocations of the function run at once."""
+        return as_cloudwatch(self._emitted.concurrency)
+
+    def metric_failed(self) -> cloudwatch.Metric:
+        """Messages that failed and went back to the queue."""
+        return as_cloudwatch(self._emitted.mapping("FailedInvokeEventCount"))
+
+    def metric_dead_letters(self) -> cloudwatch.Metric:
+        """Messages that wait in the dead-letter queue.
+
+        :raises ValueError: when the given queue has no dead-letter queue
+        """
+        dead_letters = self._emitted.dead_letters
+        if not dead_letters:
+            raise ValueError(
+                f"{self.node.path}: its queue has no dead-letter queue, so there is no metric of it"
+            )
+        return as_cloudwatch(dead_letters["waiting"])
+
+    def _warn(
+        self,
+        visibility: float | None,
+        timeout: float | None,
+        window: float,
+        receives: float,
+        dead_letter_queue: sqs.IQueue | None,
+    ) -> None:
+        warned = choices.warn_of(
+            visibility=visibility,
+            timeout=timeout,
+            window=window,
+            max_receive_count=receives,
+            has_dead_letter_queue=dead_letter_queue is not None,
+        )
+        if warned:
+            annotations = Annotations.of(self)
+            for each in warned:
+                annotations.add_warning_v2(f"resilient:FlowControlledConsumer/{each.slug}", each.text)
+
+
+def _dead_letter_queue_of(queue: sqs.IQueue) -> sqs.IQueue | None:
+    if not isinstance(queue, sqs.Queue):
+        return None
+    redrive = queue.dead_letter_queue
+    return None if redrive is None else redrive.queue

@@ -1,0 +1,93 @@
+"""The function that consumes, made from a handler or given: what a consumer must know of it, and grant it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aws_cdk import Annotations, Tokenization
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from resilient_constructs.tokens import is_token
+
+from .limits import CONFIGURE_PAGE, FUNCTION_TIMEOUT_UNSET
+
+__all__ = ["Consuming", "expression_number", "let_poll", "read_function"]
+
+# Exactly these are required of the execution role by Lambda's pollers. The CDK's grant_consume_messages adds
+# ChangeMessageVisibility and GetQueueUrl, which no poller calls.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-lambda-function-trigger.html
+_POLL = ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Consuming:
+    """What a consumer must know of the function that it feeds.
+
+    :param timeout: seconds, a token, or None when it cannot be read (an imported function)
+    :param reserved_concurrency: None when there is none, or it cannot be read
+    :param dimensions: what CloudWatch knows it by; for an alias, the alias
+    """
+
+    timeout: float | None
+    reserved_concurrency: float | None
+    dimensions: Mapping[str, str]
+
+
+def read_function(function: lambda_.IFunction) -> Consuming:
+    """Read what can be read of a given function; of an alias or a version, of the function behind it."""
+    behind = _behind(function)
+    name = behind.function_name
+    dimensions = {"FunctionName": name}
+    if isinstance(function, lambda_.Alias):
+        dimensions["Resource"] = f"{name}:{function.alias_name}"
+    elif isinstance(function, lambda_.Version):
+        dimensions["Resource"] = f"{name}:{function.version}"
+    if not isinstance(behind, lambda_.Function):
+        return Consuming(timeout=None, reserved_concurrency=None, dimensions=dimensions)
+    timeout = behind.timeout
+    resource = behind.node.default_child
+    reserved = resource.reserved_concurrent_executions if isinstance(resource, lambda_.CfnFunction) else None
+    return Consuming(
+        timeout=FUNCTION_TIMEOUT_UNSET if timeout is None else timeout.to_seconds(),
+        reserved_concurrency=reserved,
+        dimensions=dimensions,
+    )
+
+
+def let_poll(
+    scope: Construct, function: lambda_.IFunction, queue: sqs.IQueue, key: kms.IKey | None, *, given: bool
+) -> None:
+    """Grant the function's role what Lambda's pollers do in its name, and nothing else.
+
+    :param key: the customer key that encrypts the queue, if any
+    :param given: whether the function was made elsewhere, so that its role may be out of reach
+    """
+    queue.grant(function, *_POLL)
+    if key is not None:
+        key.grant(function, "kms:Decrypt")
+    if given and function.role is None:
+        Annotations.of(scope).add_warning_v2(
+            "resilient:FlowControlledConsumer/role",
+            f"The given function was imported without its role, so 0 of the {len(_POLL)} permissions that"
+            f" Lambda's pollers need could be granted. Import it with its role, or allow it"
+            f" {', '.join(_POLL)} on the queue{'' if key is None else ' and kms:Decrypt on its key'} ({CONFIGURE_PAGE})",
+        )
+
+
+def expression_number(value: float) -> str:
+    """The number as it is written in a metric-math expression; a number token as a string token."""
+    if is_token(value):
+        return Tokenization.stringify_number(value)
+    return f"{value:g}"
+
+
+def _behind(function: lambda_.IFunction) -> lambda_.IFunction:
+    if isinstance(function, lambda_.Alias):
+        return function.version.lambda_
+    if isinstance(function, lambda_.Version):
+        return function.lambda_
+    return function

@@ -1,0 +1,218 @@
+"""What a flow-controlled consumer emits, what may wake someone, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from resilient_constructs.monitoring import (
+    Lane,
+    Math,
+    Metric,
+    Panel,
+    Section,
+    Severity,
+    Signal,
+)
+
+__all__ = ["Emitted", "consumer_section", "consumer_signals"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Emitted:
+    """The names that the metrics of one consumer go by.
+
+    :param queue_name: the source queue
+    :param dead_letter_queue_name: where messages are given up to; None when a given queue has none
+    :param mapping_id: the event source mapping's UUID
+    :param function: the CloudWatch dimensions of the function (of the alias, where one consumes)
+    """
+
+    queue_name: str
+    dead_letter_queue_name: str | None
+    mapping_id: str
+    function: Mapping[str, str]
+
+    def queue(self, name: str, statistic: str, label: str | None = None) -> Metric:
+        """A metric of the source queue."""
+        return _sqs(self.queue_name, name, statistic, label)
+
+    def mapping(self, name: str, label: str | None = None) -> Metric:
+        """A metric of the event source mapping; it is emitted because ``EventCount`` is switched on.
+
+        https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html#event-source-mapping-metrics
+        """
+        return Metric(
+            namespace="AWS/Lambda",
+            name=name,
+            dimensions={"EventSourceMappingUUID": self.mapping_id},
+            label=label,
+        )
+
+    @property
+    def concurrency(self) -> Metric:
+        """How many invocations run at once; its maximum is the only meaningful statistic."""
+        return Metric(
+            namespace="AWS/Lambda",
+            name="ConcurrentExecutions",
+            dimensions=self.function,
+            statistic="Maximum",
+            label="running at once",
+        )
+
+    @property
+    def oldest_message_age(self) -> Metric:
+        """Seconds since the oldest waiting message was sent."""
+        return self.queue("ApproximateAgeOfOldestMessage", "Maximum", "age of the oldest, s")
+
+    @property
+    def waiting(self) -> Metric:
+        """Messages that could be received now."""
+        return self.queue("ApproximateNumberOfMessagesVisible", "Maximum", "waiting")
+
+    @property
+    def in_flight(self) -> Metric:
+        """Messages received and neither deleted nor returned."""
+        return self.queue("ApproximateNumberOfMessagesNotVisible", "Maximum", "in flight")
+
+    @property
+    def dead_letters(self) -> Mapping[str, Metric]:
+        """What tells of dead letters: those waiting, those sent and those already taken out again."""
+        name = self.dead_letter_queue_name
+        if name is None:
+            return {}
+        return {
+            "waiting": _sqs(name, "ApproximateNumberOfMessagesVisible", "Maximum", "dead letters waiting"),
+            "sent": _sqs(name, "NumberOfMessagesSent", "Sum", "rejected by the handler"),
+            "received": _sqs(name, "NumberOfMessagesReceived", "Sum", "taken out"),
+        }
+
+
+def consumer_signals(
+    emitted: Emitted, *, max_concurrency: str, alarm_age: float, fifo: bool
+) -> tuple[Signal, ...]:
+    """When a consumer should wake someone.
+
+    :param max_concurrency: as it stands in a metric-math expression, a token written out
+    :param alarm_age: seconds that the oldest message may wait
+    :param fifo: whether one message can hold up its whole group
+    """
+    blocked = " In a FIFO queue one failing message holds up all of its group." if fifo else ""
+    signals = [
+        Signal(
+            name="OldestMessageAge",
+            title="Messages wait too long",
+            because="Work arrives faster than it is done, or nothing is done at all. See whether the function"
+            f" fails, is throttled or runs at its concurrency while the downstream is slow.{blocked}",
+            metric=emitted.oldest_message_age,
+            threshold=alarm_age,
+            # one slow minute is no trend; five of them are
+            periods=5,
+            severity=Severity.PAGE,
+        ),
+        Signal(
+            name="FailingMessages",
+            title="Most messages fail and go back to the queue",
+            because="Each return spends one of a message's receives; when they are spent it is dead-lettered."
+            " The function's Errors metric stays at zero, because only single messages of its batches fail."
+            " Read the FAILED records of the function's log: one error everywhere is an outage, not poison.",
+            metric=Math(
+                expression="100 * failed / invoked",
+                metrics={
+                    "invoked": emitted.mapping("InvokedEventCount"),
+                    "failed": emitted.mapping("FailedInvokeEventCount"),
+                },
+                label="messages that fail, %",
+            ),
+            threshold=50,
+            periods=5,
+            severity=Severity.TICKET,
+        ),
+        Signal(
+            name="ConcurrencySaturated",
+            title="All slots are busy and the backlog still grows",
+            because=f"The consumer runs at its {max_concurrency} at once. If the downstream has room, raise"
+            " its rate or connections in Downstream; if not, this is its limit and the backlog must wait.",
+            metric=Math(
+                # a backlog that drains at full concurrency is flow control at work, so growth is required
+                expression=f"IF(running >= {max_concurrency} AND DIFF(waiting) > 0, 1, 0)",
+                metrics={"running": emitted.concurrency, "waiting": emitted.waiting},
+                label="saturated while the backlog grows",
+            ),
+            threshold=1,
+            periods=15,
+            datapoints=10,
+            severity=Severity.TICKET,
+        ),
+    ]
+    if emitted.dead_letter_queue_name is not None:
+        signals.append(_dead_letters(emitted))
+    return tuple(signals)
+
+
+def _dead_letters(emitted: Emitted) -> Signal:
+    # Three metrics, because each one alone is blind: a message that SQS moves here is not counted as sent,
+    # one that is taken out within the minute is never counted as visible, one that nobody takes is never
+    # received. MAX over the list ignores those without data.
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
+    return Signal(
+        name="DeadLetters",
+        title="Messages gave up",
+        because="They failed too often or the handler rejected them. Read the reason in the message's"
+        " attributes and the FAILED or REJECTED records before redriving. Goes off as well when a message is sent to or"
+        " received from the dead-letter queue, so that one drained within the minute is not missed.",
+        metric=Math(
+            expression="MAX([waiting, sent, received])",
+            metrics=emitted.dead_letters,
+            label="dead letters",
+        ),
+        threshold=1,
+        severity=Severity.PAGE,
+    )
+
+
+def consumer_section(
+    title: str,
+    emitted: Emitted,
+    *,
+    max_concurrency: float | None,
+) -> Section:
+    """What the dashboard shows of a consumer: what waits, what runs, what fails.
+
+    :param max_concurrency: drawn as a line; None when only CloudFormation knows it
+    """
+    panels = [
+        Panel(
+            title=f"{title}: backlog",
+            left=(emitted.waiting, emitted.in_flight),
+            right=(emitted.oldest_message_age,),
+        ),
+        Panel(
+            title=f"{title}: running at once",
+            left=(emitted.concurrency,),
+            threshold=max_concurrency,
+        ),
+        Panel(
+            title=f"{title}: messages",
+            left=(
+                emitted.mapping("InvokedEventCount", "begun"),
+                emitted.mapping("DeletedEventCount", "done"),
+                emitted.mapping("FailedInvokeEventCount", "returned to the queue"),
+            ),
+        ),
+    ]
+    if emitted.dead_letter_queue_name is not None:
+        panels.append(
+            Panel(title=f"{title}: dead letters", left=tuple(emitted.dead_letters.values()), threshold=1)
+        )
+    return Section(title=title, lane=Lane.WORK, panels=tuple(panels))
+
+
+def _sqs(queue_name: str, name: str, statistic: str, label: str | None) -> Metric:
+    return Metric(
+        namespace="AWS/SQS",
+        name=name,
+        dimensions={"QueueName": queue_name},
+        statistic=statistic,
+        label=label,
+    )
