@@ -26,9 +26,14 @@ CONCURRENCY = Limit(
 
 # Slower than one call in 1,000 seconds is no rate that a function of at most 900 seconds can be paced to.
 REQUESTS_PER_SECOND = Limit(
-    prop="requests_per_second", low=0.001, high=1_000_000, unit="requests a second", page=_LITTLE_PAGE
+    prop="requests_per_second",
+    low=0.001,
+    high=1_000_000,
+    unit="requests a second",
+    page=_LITTLE_PAGE,
+    whole=False,
 )
-BURST = Limit(prop="burst", low=1, high=1_000_000, unit="requests", page=_LITTLE_PAGE)
+BURST = Limit(prop="burst", low=1, high=1_000_000, unit="requests", page=_LITTLE_PAGE, whole=False)
 # The longest that a function can wait for an answer.
 TYPICAL_LATENCY = Limit(
     prop="typical_latency",
@@ -37,6 +42,7 @@ TYPICAL_LATENCY = Limit(
     unit="seconds",
     page="https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html",
     default=1,
+    whole=False,
 )
 # One mapping cannot be held below two, so a downstream with one connection would always be overrun.
 CONNECTIONS = Limit(prop="connections", low=2, high=None, unit="connections", page=SCALING_PAGE)
