@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,9 @@ MINISTACK_VERSION = "1.5.33"
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 
+# The emulator's root caller. No secret: it opens nothing but a process on this machine.
+_KEY = "test"
+_SECRET = "test"  # noqa: S105
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 _INSTALL = "pip install resilient-constructs[local]"
@@ -165,8 +169,8 @@ class LocalAws:
         return inherited | {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ENDPOINT_URL_S3": self.endpoint,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ACCESS_KEY_ID": _KEY,
+            "AWS_SECRET_ACCESS_KEY": _SECRET,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_CONFIG_FILE": os.devnull,
@@ -182,6 +186,16 @@ class LocalAws:
             if service not in self._clients:
                 self._clients[service] = _boto3_client(service, self.endpoint)
             return self._clients[service]
+
+    def sign(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes = b"") -> dict[str, str]:
+        """The headers of a request to an API with IAM authorization, signed by the account's root (SigV4)."""
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.credentials import Credentials
+
+        request = AWSRequest(method=method, url=url, headers=dict(headers), data=body)
+        SigV4Auth(Credentials(_KEY, _SECRET), "execute-api", REGION).add_auth(request)
+        return dict(request.headers.items())
 
     def reset(self) -> None:
         """Forget every resource and stop every Lambda worker; about a tenth of a second."""
@@ -268,7 +282,7 @@ def _boto3_client(service: str, endpoint: str) -> Any:
     from botocore.config import Config
 
     session = boto3.session.Session(
-        aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION
+        aws_access_key_id=_KEY, aws_secret_access_key=_SECRET, region_name=REGION
     )
     config = Config(
         max_pool_connections=64, retries={"mode": "standard", "total_max_attempts": 2}, proxies={}
