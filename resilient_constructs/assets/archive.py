@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
 __all__ = ["Entry", "content_hash", "entries_below", "entries_of_zip", "is_excluded", "seal_of", "write_zip"]
@@ -15,6 +16,7 @@ __all__ = ["Entry", "content_hash", "entries_below", "entries_of_zip", "is_exclu
 # The first moment that a zip file can tell, in local time of nowhere.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
+_SEALED = "."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,39 +44,33 @@ def entries_below(folder: Path, *, exclude: Iterable[str] = (), prefix: str = ""
     """Every file below a folder, without what the patterns exclude; symbolic links are followed."""
     patterns = tuple(exclude)
     found = []
-    pending = [folder]
+    pending = [(folder, frozenset({folder.resolve()}))]
     while pending:
-        for path in pending.pop().iterdir():
+        inside, above = pending.pop()
+        for path in inside.iterdir():
             relative = path.relative_to(folder).as_posix()
             if is_excluded(relative, patterns):
                 continue
             if path.is_dir():
-                pending.append(path)
+                real = path.resolve()
+                if real not in above:  # a link back to a folder above would never end
+                    pending.append((path, above | {real}))
             elif path.is_file():
                 executable = bool(path.stat().st_mode & stat.S_IXUSR)
                 found.append(Entry(path=prefix + relative, executable=executable, read=path.read_bytes))
     return sorted(found, key=lambda entry: entry.path)
 
 
-def entries_of_zip(path: Path, *, prefix: str = "") -> list[Entry]:
-    """Every file of an archive written by :func:`write_zip`."""
-
-    def reader(name: str) -> Callable[[], bytes]:
-        def read() -> bytes:
-            with zipfile.ZipFile(path) as archive:
-                return archive.read(name)
-
-        return read
-
-    with zipfile.ZipFile(path) as archive:
-        return [
-            Entry(
-                path=prefix + info.filename,
-                executable=bool(info.external_attr >> 16 & stat.S_IXUSR),
-                read=reader(info.filename),
-            )
-            for info in archive.infolist()
-        ]
+def entries_of_zip(archive: zipfile.ZipFile, *, prefix: str = "") -> list[Entry]:
+    """Every file of an archive written by :func:`write_zip`, to be read while it is open."""
+    return [
+        Entry(
+            path=prefix + info.filename,
+            executable=bool(info.external_attr >> 16 & stat.S_IXUSR),
+            read=partial(archive.read, info),
+        )
+        for info in archive.infolist()
+    ]
 
 
 def content_hash(entries: Iterable[Entry]) -> str:
@@ -104,13 +100,15 @@ def write_zip(entries: Iterable[Entry], to: Path, *, seal: str) -> None:
             info.external_attr = (stat.S_IFREG | chosen[path].mode) << 16
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, chosen[path].read(), compresslevel=6)
-        archive.comment = seal.encode("ascii")
+        archive.comment = f"{seal}{_SEALED}".encode("ascii")
 
 
 def seal_of(path: Path) -> str | None:
     """The seal of an archive, or None where there is no whole archive."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.comment.decode("ascii") or None
+            seal = archive.comment.decode("ascii")
     except (OSError, zipfile.BadZipFile, UnicodeDecodeError):
         return None
+    # zipfile reads a file whose comment was cut short without complaint, so the seal has an end of its own.
+    return seal.removesuffix(_SEALED) if seal.endswith(_SEALED) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import tempfile
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,9 @@ DEFAULT_EXCLUDE = (
 )
 """Left out of a function's code: what tools write beside it, its tests, and files that hold secrets."""
 
+RUNTIME_REQUIREMENTS = Path(__file__).with_name("runtime-requirements.txt")
+"""What the layer holds besides our runtime: pinned, with hashes."""
+
 # What an installer notes about itself or about this machine; no two installers write the same.
 _INSTALLER_NOTES = (
     "__pycache__",
@@ -83,7 +87,7 @@ def runtime_layer_asset(*, installer: Installer | None = None) -> Asset:
 
     :raises AssetError: when it is not cached yet and cannot be built
     """
-    pinned = Path(__file__).with_name("runtime-requirements.txt")
+    pinned = RUNTIME_REQUIREMENTS
     requirements = Requirements(lines=(pinned.read_text(encoding="utf-8"),), file=pinned)
     owner = "The runtime layer of resilient-constructs"
     dependencies = _installed(requirements, owner=owner, target=None, pinned=True, installer=installer)
@@ -177,7 +181,10 @@ def _sealed(kind: str, source: list[Entry], dependencies: Path | None, *, prefix
     key = hashlib.sha256(known.encode()).hexdigest()
 
     def build(to: Path) -> None:
-        below = [] if dependencies is None else entries_of_zip(dependencies, prefix=prefix)
-        write_zip([*source, *below], to, seal=key)
+        if dependencies is None:
+            write_zip(source, to, seal=key)
+            return
+        with zipfile.ZipFile(dependencies) as archive:
+            write_zip([*source, *entries_of_zip(archive, prefix=prefix)], to, seal=key)
 
     return Asset(path=cached(f"{kind}-{key}.zip", build), hash=key)

@@ -131,7 +131,7 @@ _NO_WHEEL = (
     re.compile(r"No matching distribution found for (?P<name>[^\s,;]+)"),
     re.compile(r"Could not find a version that satisfies the requirement (?P<name>[^\s,;]+)"),
     re.compile(r"Because (?P<name>[\w.\-]+(?:[<>=!~]=?[^\s]+)?) (?:has no|was not found|needs to be built)"),
-    re.compile(r"(?:there (?:is|are) no versions?|only [^\n]*) of (?P<name>[\w.\-]+)"),
+    re.compile(r"there (?:is|are) no versions? of (?P<name>[^\s,;]+)"),
 )
 _OFFLINE = re.compile(
     r"Temporary failure in name resolution|Name or service not known|nodename nor servname|Failed to fetch|"
@@ -156,7 +156,7 @@ def _explain(output: str, *, owner: str, named: Path, target: Target | None) -> 
         found = pattern.search(output)
         if found is not None:
             return (
-                f"{owner}: {found['name']} in {named} has no prebuilt wheel for {where}. "
+                f"{owner}: {found['name']} in {named} was not found as a prebuilt wheel for {where}. "
                 "Pin a version that has one, choose a package in pure Python, choose the other "
                 f"architecture=, or bring it in a Lambda layer (layers=) and leave it out here.\n{tail}"
             )
@@ -165,4 +165,7 @@ def _explain(output: str, *, owner: str, named: Path, target: Target | None) -> 
 
 def _tail(lines: Sequence[str]) -> str:
     told = [line.rstrip() for line in lines if line.strip() and not line.startswith("WARNING:")]
-    return "\n".join(f"    {line}" for line in told[-8:])
+    return "\n".join(f"    {line[:_TOLD_WIDTH]}" for line in told[-_TOLD_LINES:])
+
+
+_TOLD_LINES, _TOLD_WIDTH = 8, 200

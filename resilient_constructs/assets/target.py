@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from .errors import AssetError
+
 __all__ = ["BUILD_FOR", "Target", "target_for"]
 
 BUILD_FOR = "RESILIENT_BUILD_FOR"
@@ -96,5 +98,13 @@ class Target:
 
 
 def target_for(python: str, architecture: str) -> Target:
-    """The function's own target, or this machine's where ``RESILIENT_BUILD_FOR=host`` is set."""
-    return Target(python=python, architecture=architecture, host=os.environ.get(BUILD_FOR) == "host")
+    """The function's own target, or this machine's where ``RESILIENT_BUILD_FOR=host`` is set.
+
+    :raises AssetError: when the variable says anything else
+    """
+    chosen = os.environ.get(BUILD_FOR, "")
+    if chosen not in ("", "host"):
+        raise AssetError(
+            f"{BUILD_FOR} is {chosen!r}; allowed: 'host', or unset for the function's own platform"
+        )
+    return Target(python=python, architecture=architecture, host=chosen == "host")

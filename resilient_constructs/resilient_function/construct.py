@@ -18,6 +18,7 @@ from resilient_runtime.settings import DownstreamSettings, Mode, Settings
 from resilient_constructs.assets import function_asset, target_for
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import Signal, monitor
+from resilient_constructs.places import settle
 from resilient_constructs.tokens import is_token, seconds
 
 from .handler import Handler
@@ -50,6 +51,7 @@ _ENTRY_POINT = "resilient_runtime.entry.handler"
 _OURS = "RESILIENT_"
 _RUNTIME = "python3.13"
 _ARCHITECTURE = "arm64"
+_OLDEST_MINOR = 11
 
 
 class ResilientFunction(Construct):
@@ -122,6 +124,7 @@ class ResilientFunction(Construct):
         :raises AssetError: when the code or its dependencies cannot be packed
         """
         super().__init__(scope, construct_id)
+        settle(self, scope, construct_id)
         owner = f"ResilientFunction {construct_id!r}"
         self.timeout_seconds = seconds(timeout, default=TIMEOUT.default or 0)
         """The timeout in seconds; a number token where it is only known at deploy."""
@@ -138,8 +141,8 @@ class ResilientFunction(Construct):
         faults.check(RETRY_ATTEMPTS, retry_attempts)
         faults.check(MAX_EVENT_AGE, age)
         faults.check(LAYERS, len(layers))
-        if not python.startswith("python3."):
-            faults.add("runtime", python, "a Python runtime", RUNTIMES_PAGE)
+        if not _runs_our_entry_point(python):
+            faults.add("runtime", python, "python3.11 or later", RUNTIMES_PAGE)
         if log_group is not None and log_retention is not None:
             faults.add("log_retention", log_retention.name, "None beside your own log_group", LOGS_PAGE)
         _check_mode(faults, mode, dead_letter_queue, asynchronous)
@@ -280,6 +283,11 @@ class ResilientFunction(Construct):
     def metric_invocations(self, **options: Any) -> cloudwatch.Metric:
         """How many invocations were carried out."""
         return self.function.metric_invocations(**options)
+
+
+def _runs_our_entry_point(runtime: str) -> bool:
+    minor = runtime.removeprefix("python3.")
+    return minor.isdigit() and int(minor) >= _OLDEST_MINOR
 
 
 def _check_mode(faults: Faults, mode: Mode, dead_letter_queue: sqs.IQueue | None, asynchronous: bool) -> None:

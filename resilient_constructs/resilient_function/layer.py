@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_cdk import AssetHashType, Stack
+from aws_cdk import AssetHashType
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from resilient_constructs.assets import runtime_layer_asset
+from resilient_constructs.places import stack_of
 
 __all__ = ["RuntimeLayer"]
 
@@ -28,7 +29,7 @@ class RuntimeLayer:
 
         :raises AssetError: when the layer is not in the cache and cannot be built
         """
-        stack = Stack.of(scope)
+        stack = stack_of(scope)
         identity = _identity_of(stack)
         layer = cls._made.get(identity)
         if layer is None:
