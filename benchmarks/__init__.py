@@ -1,0 +1,1 @@
+"""Figures of this library next to those of its peers: ``python -m benchmarks NAME [--json]``."""
