@@ -19,24 +19,21 @@ from resilient_constructs.assets import function_asset, target_for
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import Signal, monitor
 from resilient_constructs.places import settle
-from resilient_constructs.tokens import is_token, seconds
+from resilient_constructs.queues import facts_of
+from resilient_constructs.tokens import seconds
 
+from .checks import check_asynchronous, check_environment, check_mode, check_runtime
 from .handler import Handler
 from .layer import RuntimeLayer
 from .limits import (
-    ASYNC_PAGE,
-    ENVIRONMENT_SIZE,
     LAYERS,
     LOGS_PAGE,
     MAX_EVENT_AGE,
     MEMORY,
+    ON_FAILURE_RETENTION_DAYS,
     RESERVED_CONCURRENCY,
-    RESERVED_VARIABLES,
     RETRY_ATTEMPTS,
-    RUNTIMES_PAGE,
-    SQS_PAGE,
     TIMEOUT,
-    VARIABLES_PAGE,
 )
 from .signals import async_signals, function_section, function_signals
 
@@ -48,10 +45,8 @@ if TYPE_CHECKING:
 __all__ = ["ResilientFunction"]
 
 _ENTRY_POINT = "resilient_runtime.entry.handler"
-_OURS = "RESILIENT_"
 _RUNTIME = "python3.13"
 _ARCHITECTURE = "arm64"
-_OLDEST_MINOR = 11
 
 
 class ResilientFunction(Construct):
@@ -141,19 +136,14 @@ class ResilientFunction(Construct):
         faults.check(RETRY_ATTEMPTS, retry_attempts)
         faults.check(MAX_EVENT_AGE, age)
         faults.check(LAYERS, len(layers))
-        if not _runs_our_entry_point(python):
-            faults.add("runtime", python, "python3.11 or later", RUNTIMES_PAGE)
+        check_runtime(faults, python)
+        check_mode(faults, mode, dead_letter_queue, asynchronous=asynchronous)
+        if not asynchronous:
+            check_asynchronous(
+                faults, retry_attempts=retry_attempts, max_event_age=max_event_age, on_failure=on_failure
+            )
         if log_group is not None and log_retention is not None:
             faults.add("log_retention", log_retention.name, "None beside your own log_group", LOGS_PAGE)
-        _check_mode(faults, mode, dead_letter_queue, asynchronous)
-        if not asynchronous:
-            for prop, value in (
-                ("retry_attempts", retry_attempts),
-                ("max_event_age", max_event_age),
-                ("on_failure", on_failure),
-            ):
-                if value is not None:
-                    faults.add(prop, value, "None unless asynchronous=True", ASYNC_PAGE)
         settings = Settings(
             handler=handler.entry,
             mode=mode,
@@ -161,7 +151,7 @@ class ResilientFunction(Construct):
             dead_letter_queue_url=None if dead_letter_queue is None else dead_letter_queue.queue_url,
             downstreams=tuple(downstreams),
         ).to_env()
-        _check_environment(faults, environment or {}, settings)
+        check_environment(faults, environment or {}, settings)
         faults.raise_any()
 
         machine = _ARCHITECTURE if architecture is None else architecture.name
@@ -182,13 +172,7 @@ class ResilientFunction(Construct):
         self.on_failure_queue: sqs.Queue | None = None
         """Where asynchronous events go that failed for good; None where there are none or it is not ours."""
         if asynchronous and on_failure is None:
-            self.on_failure_queue = sqs.Queue(
-                self,
-                "OnFailureQueue",
-                encryption=sqs.QueueEncryption.SQS_MANAGED,
-                enforce_ssl=True,
-                retention_period=Duration.days(14),
-            )
+            self.on_failure_queue = _make_on_failure_queue(self)
             on_failure = destinations.SqsDestination(self.on_failure_queue)
         self.function = lambda_.Function(
             self,
@@ -260,7 +244,7 @@ class ResilientFunction(Construct):
         :raises ValueError: when the name is ours or Lambda's
         """
         faults = Faults("ResilientFunction")
-        _check_environment(faults, {key: value}, {})
+        check_environment(faults, {key: value}, {})
         faults.raise_any()
         self.function.add_environment(key, value)
 
@@ -285,39 +269,20 @@ class ResilientFunction(Construct):
         return self.function.metric_invocations(**options)
 
 
-def _runs_our_entry_point(runtime: str) -> bool:
-    minor = runtime.removeprefix("python3.")
-    return minor.isdigit() and int(minor) >= _OLDEST_MINOR
-
-
-def _check_mode(faults: Faults, mode: Mode, dead_letter_queue: sqs.IQueue | None, asynchronous: bool) -> None:
-    if mode not in ("event", "messages"):
-        faults.add("mode", mode, "'event' or 'messages'", SQS_PAGE)
-    elif mode == "messages" and dead_letter_queue is None:
-        faults.add("dead_letter_queue", None, "a queue for rejected messages in mode 'messages'", SQS_PAGE)
-    if mode == "messages" and asynchronous:
-        faults.add("asynchronous", True, "False in mode 'messages', where SQS is polled", SQS_PAGE)
-
-
-def _check_environment(faults: Faults, given: Mapping[str, str], settings: Mapping[str, str]) -> None:
-    for key in given:
-        if key.startswith(_OURS):
-            faults.add("environment", key, f"names that do not start with {_OURS}", VARIABLES_PAGE)
-        elif key in RESERVED_VARIABLES:
-            faults.add("environment", key, "names that Lambda does not set itself", VARIABLES_PAGE)
-        elif not (key.isascii() and key.replace("_", "a").isalnum() and key[0].isalpha() and len(key) > 1):
-            faults.add("environment", key, "a letter, then letters, digits and _", VARIABLES_PAGE)
-    size = sum(
-        len(key.encode()) + (0 if is_token(value) else len(value.encode()))
-        for key, value in {**given, **settings}.items()
+def _make_on_failure_queue(scope: Construct) -> sqs.Queue:
+    return sqs.Queue(
+        scope,
+        "OnFailureQueue",
+        encryption=sqs.QueueEncryption.SQS_MANAGED,
+        enforce_ssl=True,
+        retention_period=Duration.days(ON_FAILURE_RETENTION_DAYS),
     )
-    faults.check(ENVIRONMENT_SIZE, size)
 
 
 def _grant_sending(queue: sqs.IQueue, grantee: iam.IGrantable) -> None:
     # grant_send_messages would also let it read the queue's attributes, which the entry point never does.
     queue.grant(grantee, "sqs:SendMessage")
-    key = queue.encryption_master_key
+    key = facts_of(queue).key
     if key is not None:
         # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
         key.grant(grantee, "kms:GenerateDataKey", "kms:Decrypt")

@@ -22,6 +22,7 @@ HANDLER_PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html
 LOGS_PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-loggroups.html"
 RUNTIMES_PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html"
 SQS_PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html"
+OLDEST_PYTHON_MINOR = 11  # resilient_runtime is written for Python 3.11 and later
 VARIABLES_PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html"
 
 TIMEOUT = Limit(prop="timeout", low=1, high=900, unit="seconds", page=_QUOTAS, default=30)
@@ -33,6 +34,7 @@ ENVIRONMENT_SIZE = Limit(
 RESERVED_CONCURRENCY = Limit(
     prop="reserved_concurrency", low=0, high=None, unit="environments", page=CONCURRENCY_PAGE
 )
+ON_FAILURE_RETENTION_DAYS = 14  # SQS's longest
 RETRY_ATTEMPTS = Limit(prop="retry_attempts", low=0, high=2, unit="retries", page=ASYNC_PAGE, default=2)
 MAX_EVENT_AGE = Limit(
     prop="max_event_age", low=60, high=21_600, unit="seconds", page=ASYNC_PAGE, default=21_600

@@ -106,7 +106,7 @@ def told(complaint: str, tmp_path: Path) -> str:
     ],
 )
 def test_no_wheel(complaint: str, tmp_path: Path) -> None:
-    """A dependency without a fitting wheel is told with its owner, its file, the platform and the remedies."""
+    """A dependency without a fitting wheel is told with owner, file, platform and remedies."""
     error = told(complaint, tmp_path)
     assert error.startswith("ResilientFunction 'D': psycopg2==2.9.10 in handlers/requirements.txt")
     assert "Python 3.13 on arm64 Linux with glibc 2.34 or older" in error

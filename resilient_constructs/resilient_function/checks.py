@@ -1,0 +1,74 @@
+"""What cannot be said of a function as a range of numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from resilient_runtime.settings import Mode
+
+from resilient_constructs.limits import Faults
+from resilient_constructs.tokens import is_token
+
+from .limits import (
+    ASYNC_PAGE,
+    ENVIRONMENT_SIZE,
+    OLDEST_PYTHON_MINOR,
+    RESERVED_VARIABLES,
+    RUNTIMES_PAGE,
+    SQS_PAGE,
+    VARIABLES_PAGE,
+)
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_sqs as sqs
+
+__all__ = ["check_asynchronous", "check_environment", "check_mode", "check_runtime"]
+
+_OURS = "RESILIENT_"
+
+# https://docs.aws.amazon.com/lambda/latest/api/API_Environment.html
+_VARIABLE = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
+
+
+def check_runtime(faults: Faults, runtime: str) -> None:
+    """Note a runtime that is no Python, or one older than our own code."""
+    minor = runtime.removeprefix("python3.")
+    if not (minor.isdigit() and int(minor) >= OLDEST_PYTHON_MINOR):
+        faults.add("runtime", runtime, f"python3.{OLDEST_PYTHON_MINOR} or later", RUNTIMES_PAGE)
+
+
+def check_mode(
+    faults: Faults, mode: Mode, dead_letter_queue: sqs.IQueue | None, *, asynchronous: bool
+) -> None:
+    """Note an unknown mode, and messages that would have nowhere to go when they are rejected."""
+    if mode not in ("event", "messages"):
+        faults.add("mode", mode, "'event' or 'messages'", SQS_PAGE)
+    elif mode == "messages" and dead_letter_queue is None:
+        faults.add("dead_letter_queue", None, "a queue for rejected messages in mode 'messages'", SQS_PAGE)
+    if mode == "messages" and asynchronous:
+        faults.add("asynchronous", True, "False in mode 'messages', where Lambda polls SQS", SQS_PAGE)
+
+
+def check_asynchronous(faults: Faults, **given: object) -> None:
+    """Note what was set for asynchronous events where there are none: it would do nothing."""
+    for prop, value in given.items():
+        if value is not None:
+            faults.add(prop, value, "None unless asynchronous=True", ASYNC_PAGE)
+
+
+def check_environment(faults: Faults, given: Mapping[str, str], settings: Mapping[str, str]) -> None:
+    """Note names that are ours, Lambda's or none, and more than Lambda can hold; tokens count as empty."""
+    for key in given:
+        if key.startswith(_OURS):
+            faults.add("environment", key, f"names that do not start with {_OURS}", VARIABLES_PAGE)
+        elif key in RESERVED_VARIABLES:
+            faults.add("environment", key, "names that Lambda does not set itself", VARIABLES_PAGE)
+        elif not _VARIABLE.fullmatch(key):
+            faults.add("environment", key, "a letter, then letters, digits and _", VARIABLES_PAGE)
+    size = sum(
+        len(key.encode()) + (0 if is_token(value) else len(value.encode()))
+        for key, value in {**given, **settings}.items()
+    )
+    faults.check(ENVIRONMENT_SIZE, size)
