@@ -73,6 +73,11 @@ class Manner:
             )
 
     @property
+    def capacity(self) -> float:
+        """Deliveries per second that it can make at most, however it is called: admitted and not failed."""
+        return self.requests_per_second * (1 - self.failure_share)
+
+    @property
     def mean_time_in_service(self) -> float:
         """Seconds that an admitted call occupies its caller on average; failures return at once."""
         return (1 - self.failure_share) * (self.fastest + self.slowest) / 2

@@ -114,6 +114,17 @@ def _flow(plot: go.Figure, story: Story, seconds: int) -> None:
             row=1,
             col=1,
         )
+    plot.add_scatter(
+        x=[0, seconds],
+        y=[story.capacity, story.capacity],
+        name="what the courier can deliver",
+        mode="lines",
+        line={"color": "#5B6B78", "width": 1, "dash": "dash"},
+        hoverinfo="skip",
+        legend="legend",
+        row=1,
+        col=1,
+    )
 
 
 def _depth(plot: go.Figure, story: Story) -> None:

@@ -27,7 +27,7 @@ _FATES = {
     Fate.COMPLETED: "delivered once the courier took it, and recorded as such",
     Fate.DEAD_LETTERED: "kept whole in a dead-letter queue: poison, or tried too often",
     Fate.WAITING: "still in a queue, will be tried again",
-    Fate.LOST: "in none of the places where it could be",
+    Fate.LOST: "accepted, and nobody can say where it is",
 }
 
 
@@ -66,7 +66,7 @@ def render_report(story: Story) -> str:
 <section><h2>Courier calls</h2>{_calls(story)}</section></div>
 {_listed("What does not add up", wrong)}
 <section class="plots"><h2>What happened when</h2>{plots}</section>
-{_listed("Not as on AWS", story.fidelity, "What the templates ask for and the local AWS does not do:")}
+{_fidelity(story)}
 <footer>{_footer(story)}</footer>
 </body></html>
 """
@@ -101,7 +101,7 @@ def _ledger(story: Story) -> str:
 
 def _calls(story: Story) -> str:
     notes = {
-        Outcome.DELIVERED: "200",
+        Outcome.DELIVERED: "200, once for each order",
         Outcome.REPEATED: "200 from memory, by the idempotency key",
         Outcome.FAILED: "502, comes back after the visibility timeout",
         Outcome.REFUSED: "422, poison: dead-lettered at once with its reason",
@@ -128,6 +128,13 @@ def _listed(title: str, items: Iterable[str], before: str = "") -> str:
         return ""
     lead = f"<p>{escape(before)}</p>" if before else ""
     return f"<section><h2>{escape(title)}</h2>{lead}<ul>{entries}</ul></section>"
+
+
+def _fidelity(story: Story) -> str:
+    if not story.fidelity:
+        none = "Nothing that the stack asks for is known to differ."
+        return f"<section><h2>Not as on AWS</h2><p>{none}</p></section>"
+    return _listed("Not as on AWS", story.fidelity, "What the stack asks for and the local AWS does not do:")
 
 
 def _footer(story: Story) -> str:

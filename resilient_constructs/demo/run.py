@@ -148,6 +148,7 @@ class Demo:
             depths=tuple(self._samples),
             outages=tuple((begin, end or ended) for begin, end in self._courier.outages),
             ledger=ledger,
+            capacity=self._wishes.manner.capacity,
             fidelity=tuple(str(difference) for difference in deployment.fidelity),
             settings=self._settings(system),
             timings=self._timings,

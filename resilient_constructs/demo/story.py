@@ -27,6 +27,7 @@ class Story:
     :param depths: the queues' depths over time
     :param outages: when the courier was down
     :param ledger: the account
+    :param capacity: deliveries per second that the courier can make at most
     :param fidelity: what is not true on the local AWS
     :param settings: what the run was made with, in words, for the report's footer
     :param timings: seconds each step took
@@ -39,6 +40,7 @@ class Story:
     depths: Sequence[Depths]
     outages: Sequence[tuple[float, float]]
     ledger: Ledger
+    capacity: float
     fidelity: Sequence[str]
     settings: Mapping[str, str]
     timings: Mapping[str, float]

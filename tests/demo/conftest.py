@@ -32,7 +32,9 @@ def tell(*, seed: int = 7, drop: int = 0) -> Story:
     courier = Courier(manner=Manner(), seed=seed, clock=lambda: now)
     sent, ready, dead, records, depths = [], [], [], [], []
     for request in planned:
-        status = {Kind.INVALID_JSON: 400, Kind.SCHEMA_BREACH: 400, Kind.WRONG_TYPE: 415}.get(request.kind, 202)
+        status = {Kind.INVALID_JSON: 400, Kind.SCHEMA_BREACH: 400, Kind.WRONG_TYPE: 415}.get(
+            request.kind, 202
+        )
         at = START + request.at
         ended = at + dice.uniform(0.006, 0.03)
         sent.append(
@@ -59,7 +61,11 @@ def tell(*, seed: int = 7, drop: int = 0) -> Story:
         now = max(slots[0], at)
         while sampled < now:
             queued = [when for when, _ in ready if when <= sampled]
-            out = sum(1 for when, _ in ready if when > sampled) + 1 - sum(1 for when in accepted_at if when > sampled)
+            out = (
+                sum(1 for when, _ in ready if when > sampled)
+                + 1
+                - sum(1 for when in accepted_at if when > sampled)
+            )
             depths.append(Depths(at=sampled, visible=len(queued), in_flight=max(0, out), dead=len(dead)))
             sampled += 1
         (courier.down if 17.5 <= now - START < 32.5 else courier.up)()
@@ -69,7 +75,11 @@ def tell(*, seed: int = 7, drop: int = 0) -> Story:
         slots[0] = now
         courier.record(
             Call(
-                at=began, ended=now, outcome=reply.outcome, key=request.correlation_id, correlation_id=request.correlation_id
+                at=began,
+                ended=now,
+                outcome=reply.outcome,
+                key=request.correlation_id,
+                correlation_id=request.correlation_id,
             )
         )
         if reply.outcome is Outcome.DELIVERED:
@@ -101,6 +111,7 @@ def tell(*, seed: int = 7, drop: int = 0) -> Story:
                 dead_letters={"Dead": dead},
             )
         ),
+        capacity=8.0,
         fidelity=["Courier/Orders/Archive: AWS::Events::Archive: <kept>, but replay filters are ignored"],
         settings={"profile": "demo.yml, 50 s, seed 7"},
         timings={"deploy": 14.2, "drive": 50.1, "drain": 66.0, "total": 132.0},
