@@ -19,13 +19,17 @@ local = typer.Typer(name="local", help="A local AWS that stays until it is stopp
 
 @local.command()
 def up(
-    port: Annotated[int, typer.Option(help="Where it listens, on the loopback interface.")] = daemon.DEFAULT_PORT,
+    port: Annotated[
+        int, typer.Option(help="Where it listens, on the loopback interface.")
+    ] = daemon.DEFAULT_PORT,
     *,
     auth: Annotated[bool, typer.Option(help="Enforce IAM: a missing grant is an AccessDenied.")] = True,
 ) -> None:
     """Start the local AWS, and say how to point tools at it."""
     found = _told(lambda: daemon.up(port=port, auth=auth))
-    typer.echo(f"# the local AWS {'runs' if found.fresh else 'ran already'} (process {found.pid}); to use it:")
+    typer.echo(
+        f"# the local AWS {'runs' if found.fresh else 'ran already'} (process {found.pid}); to use it:"
+    )
     environment = found.aws.environment()
     for name in sorted(name for name in environment if name.startswith("AWS_")):
         typer.echo(f"export {name}={environment[name]}")

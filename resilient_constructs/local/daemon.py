@@ -43,7 +43,9 @@ class Running:
 
 def state_file() -> Path:
     """Where the running one is written down: the user's runtime directory, else the cache directory."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    base = (
+        os.environ.get("XDG_RUNTIME_DIR") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    )
     directory = Path(base) / "resilient-constructs"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return directory / "local.json"

@@ -112,7 +112,8 @@ def deploy(
     unknown = [name for name in stacks if name not in loaded.stacks]
     if unknown:
         raise LocalAwsError(f"no stack named {', '.join(unknown)}; the app has: {', '.join(loaded.stacks)}")
-    impossible = rejected(loaded.stacks.values())
+    wanted = [stack for name, stack in loaded.stacks.items() if not stacks or name in stacks]
+    impossible = rejected(wanted, supported=aws.resource_types())
     if impossible:
         listed = "\n".join(f"  - {difference}" for difference in impossible)
         raise LocalAwsError(f"the local AWS cannot make {len(impossible)} of the resources:\n{listed}")
@@ -125,7 +126,7 @@ def deploy(
         aws=aws,
         outputs=outputs,
         templates=deployed,
-        fidelity=tuple(differences(deployed.values())),
+        fidelity=tuple(differences(deployed.values(), auth=aws.auth)),
         assembly=assembly,
     )
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from . import ports, workdir
 from .errors import LocalAwsError
-from .orders import Orders, command
+from .orders import RESOURCE_TYPES, Orders, command
 
 if TYPE_CHECKING:
     from .recorder import Call
@@ -203,6 +203,10 @@ class LocalAws:
         if status != http.client.OK:
             raise LocalAwsError(f"the local AWS refused to reset: {status} {body[:200]!r}")
 
+    def resource_types(self) -> frozenset[str]:
+        """The CloudFormation types that it can make."""
+        return frozenset((self.directory / RESOURCE_TYPES).read_text(encoding="utf-8").split())
+
     def calls(self) -> list[Call]:
         """Every AWS call so far: who did what to which resource, and whether it was allowed."""
         from .recorder import read_calls
@@ -281,9 +285,7 @@ def _boto3_client(service: str, endpoint: str) -> Any:
     import boto3
     from botocore.config import Config
 
-    session = boto3.session.Session(
-        aws_access_key_id=_KEY, aws_secret_access_key=_SECRET, region_name=REGION
-    )
+    session = boto3.session.Session(aws_access_key_id=_KEY, aws_secret_access_key=_SECRET, region_name=REGION)
     config = Config(
         max_pool_connections=64, retries={"mode": "standard", "total_max_attempts": 2}, proxies={}
     )

@@ -6,7 +6,10 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 
-__all__ = ["Orders", "command"]
+__all__ = ["RESOURCE_TYPES", "Orders", "command"]
+
+RESOURCE_TYPES = "resource-types.txt"
+"""The file in a run's directory that names every CloudFormation type the emulator can make."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

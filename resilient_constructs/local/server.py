@@ -18,6 +18,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from . import workdir
+from .orders import RESOURCE_TYPES
 
 _PR_SET_PDEATHSIG = 1
 
@@ -47,7 +48,10 @@ def main() -> None:
     """Serve until the supervisor ends."""
     descriptor, directory = int(sys.argv[1]), Path(sys.argv[2])
     _end_with_supervisor(directory)
-    from .extension import load
+    from .extension import load, resource_types
+
+    app = load()
+    (directory / RESOURCE_TYPES).write_text("\n".join(resource_types()), encoding="utf-8")
 
     config = Config()
     config.bind = [f"fd://{descriptor}"]
@@ -56,7 +60,7 @@ def main() -> None:
     config.loglevel = "WARNING"
     config.accesslog = None
     # The trigger never comes: without one, hypercorn puts its own graceful handler over our SIGTERM.
-    asyncio.run(serve(load(), config, shutdown_trigger=asyncio.Event().wait))
+    asyncio.run(serve(app, config, shutdown_trigger=asyncio.Event().wait))
 
 
 if __name__ == "__main__":

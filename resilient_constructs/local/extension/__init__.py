@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["load"]
+__all__ = ["load", "resource_types"]
 
 
 def load() -> Any:
@@ -55,3 +55,10 @@ def load() -> Any:
     ):
         gap.close()
     return app
+
+
+def resource_types() -> list[str]:
+    """The CloudFormation types that can be made once every gap is closed."""
+    from .resources import type_handlers
+
+    return sorted(type_handlers)

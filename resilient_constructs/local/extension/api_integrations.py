@@ -146,7 +146,9 @@ def _call(integration: Mapping[str, Any], target: tuple[str, str, str, str], req
 
 def _rendered_body(integration: Mapping[str, Any], request: Request) -> str:
     media_type = _media_type(request.headers.get("content-type", "application/json"))
-    templates = {_media_type(name): text for name, text in (integration.get("requestTemplates") or {}).items()}
+    templates = {
+        _media_type(name): text for name, text in (integration.get("requestTemplates") or {}).items()
+    }
     template = templates.get(media_type)
     return request.body if template is None else render(template, request).text
 
@@ -155,7 +157,9 @@ def _media_type(text: str) -> str:
     return text.split(";", 1)[0].strip().lower()
 
 
-def _mapped_request(integration: Mapping[str, Any], request: Request) -> tuple[dict[str, str], dict[str, str]]:
+def _mapped_request(
+    integration: Mapping[str, Any], request: Request
+) -> tuple[dict[str, str], dict[str, str]]:
     """The headers and query parameters that ``requestParameters`` maps."""
     headers: dict[str, str] = {}
     query: dict[str, str] = {}
@@ -238,7 +242,9 @@ def _respond(integration: Mapping[str, Any], request: Request, answer: Answer) -
 def _answer_value(source: str, request: Request, answer: Answer) -> str | None:
     if source.startswith("integration.response.body."):
         try:
-            found = json_path(json.loads(answer.body), f"$.{source.removeprefix('integration.response.body.')}")
+            found = json_path(
+                json.loads(answer.body), f"$.{source.removeprefix('integration.response.body.')}"
+            )
         except ValueError:
             return None
         return None if found is None else str(found)

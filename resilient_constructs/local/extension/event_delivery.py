@@ -21,7 +21,9 @@ from ministack.services import eventbridge, sqs
 from . import recording
 
 SERVICE = "events.amazonaws.com"
-_delivery: contextvars.ContextVar[tuple[Mapping[str, Any], Mapping[str, Any]]] = contextvars.ContextVar("delivery")
+_delivery: contextvars.ContextVar[tuple[Mapping[str, Any], Mapping[str, Any]]] = contextvars.ContextVar(
+    "delivery"
+)
 
 
 def close() -> None:

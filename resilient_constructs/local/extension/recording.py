@@ -28,7 +28,7 @@ _file: int | None = None
 
 def close() -> None:
     """Put it in place."""
-    global _file  # noqa: PLW0603 (one file per server process)
+    global _file
     path = os.environ.get("RESILIENT_CALLS")
     if not path:
         return
@@ -45,7 +45,9 @@ def record_service(principal: str, action: str, resource: str, *, source: str, a
     _write(principal, action, resource, allowed, context)
 
 
-def record_key_use(principal: str, queue_arn: str, actions: Iterable[str], *, source: str | None = None) -> None:
+def record_key_use(
+    principal: str, queue_arn: str, actions: Iterable[str], *, source: str | None = None
+) -> None:
     """Record the use of the customer key that a queue is encrypted with; nothing where it has none."""
     queue = sqs._queue_by_arn(queue_arn)
     key = (queue or {}).get("attributes", {}).get("KmsMasterKeyId")
