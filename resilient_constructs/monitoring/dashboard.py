@@ -9,14 +9,17 @@ Python per resource, does not hold for one per stack: the CDK asks a stable prod
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from weakref import WeakKeyDictionary
 
 import jsii
-from aws_cdk import Aws, IStableListProducer, IStableStringProducer, Lazy, Stack
+from aws_cdk import Aws, Fn, IStableListProducer, IStableStringProducer, Lazy, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_logs as logs
 from constructs import Construct
+
+from resilient_constructs.places import stack_of
 
 from .layout import Shown, layout, widget_count
 from .limits import DASHBOARD_WIDGETS, QUERY_LOG_GROUPS
@@ -30,7 +33,7 @@ _PREFIX = "ResilientConstructs"
 
 def show(scope: Construct, section: Section, alarms: Sequence[cloudwatch.CfnAlarm]) -> None:
     """Put a section on the dashboard of the stack that ``scope`` is in; the first one makes the dashboard."""
-    stack = scope if isinstance(scope, Stack) else Stack.of(scope)
+    stack = stack_of(scope)
     shelf = _SHELVES.get(stack)
     if shelf is None:
         shelf = _SHELVES[stack] = _Shelf(stack)
@@ -104,7 +107,32 @@ class _Board:
             for section, alarms in self._sections
         ]
         title = Aws.STACK_NAME if self._number == 1 else f"{Aws.STACK_NAME} ({self._number})"
-        return json.dumps(layout(shown, title=title, region=Aws.REGION), separators=(",", ":"))
+        body = layout(shown, title=title, region=Aws.REGION)
+        return _substituted(json.dumps(body, separators=(",", ":")))
+
+
+_TOKEN = re.compile(r"\$\{Token\[[^\]]*\]\}|\$\{")
+
+
+def _substituted(text: str) -> str:
+    """The text with every token named once, as ``Fn::Sub``.
+
+    A text with tokens in it becomes an ``Fn::Join`` of all its pieces by itself. The names of a queue stand
+    in a dozen metrics and the region in every graph, so that took longer to put together than all alarms.
+    """
+    names = {Aws.REGION: "AWS::Region", Aws.STACK_NAME: "AWS::StackName"}
+    values: dict[str, str] = {}
+
+    def name(found: re.Match[str]) -> str:
+        piece = found[0]
+        if piece == "${":  # plain text that looks like a reference
+            return "${!"
+        if piece not in names:
+            names[piece] = f"V{len(values)}"
+            values[names[piece]] = piece
+        return f"${{{names[piece]}}}"
+
+    return Fn.sub(_TOKEN.sub(name, text), values or None)
 
 
 def _arns(alarms: list[cloudwatch.CfnAlarm]) -> list[str]:

@@ -16,6 +16,7 @@ __all__ = ["dashboards_of", "snapshot_of", "template_of"]
 _ASSET_HASH = re.compile(r"[0-9a-f]{64}")
 # the CDK ends the logical ID of a function's version in a digest of its code
 _VERSION_DIGEST = re.compile(r"[0-9a-f]{32}$")
+_REFERENCE = re.compile(r"\$\{([^}!]+)\}")
 _BOOTSTRAP = {"Parameters": "BootstrapVersion", "Rules": "CheckBootstrapVersion"}
 
 
@@ -90,6 +91,10 @@ def _as_text(value: Any) -> str:
     if function == "Fn::Join":
         delimiter, parts = argument
         return str(delimiter).join(_as_text(part) for part in parts)
+    if function == "Fn::Sub":
+        text, values = (argument, {}) if isinstance(argument, str) else argument
+        known = {name: _as_text(value) for name, value in values.items()}
+        return _REFERENCE.sub(lambda found: known.get(found[1], found[0]), text).replace("${!", "${")
     if function == "Ref":
         return f"${{{argument}}}"
     if function == "Fn::GetAtt":

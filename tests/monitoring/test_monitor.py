@@ -229,6 +229,15 @@ def test_a_stack_has_one_dashboard_however_many_constructs_it_has() -> None:
     assert len(alarms) == 2
 
 
+def test_text_that_looks_like_a_reference_stays_text() -> None:
+    """A title with a dollar and a brace is no CloudFormation reference."""
+    stack = Stack(App(), "Shop")
+    monitor(stack, signals=[], section=dataclasses.replace(SECTION, title="${Orders}"), on_call=None)
+
+    (found,) = Template.from_stack(stack).find_resources("AWS::CloudWatch::Dashboard").values()
+    assert "### ${!Orders}" in found["Properties"]["DashboardBody"]["Fn::Sub"]
+
+
 def test_each_stack_has_its_own_dashboard() -> None:
     """Two stacks of one app do not mix."""
     app = App()

@@ -93,15 +93,29 @@ def test_a_stack_a_template_and_a_dictionary_are_read_alike() -> None:
 
 def test_a_dashboard_is_parsed_with_references_by_name() -> None:
     """References, attributes and other functions stand in the parsed body under their names."""
-    parts = ['{"a":"', {"Ref": "Queue"}, " ", {"Fn::GetAtt": ["Queue", "Arn"]}, " ", {"Fn::Sub": "x"}, '"}']
+    parts = [
+        '{"a":"',
+        {"Ref": "Queue"},
+        " ",
+        {"Fn::GetAtt": ["Queue", "Arn"]},
+        " ",
+        {"Fn::ImportValue": "x"},
+        '"}',
+    ]
     dashboard = {
         "Type": "AWS::CloudWatch::Dashboard",
         "Properties": {"DashboardBody": {"Fn::Join": ["", parts]}},
     }
     plain = {"Type": "AWS::CloudWatch::Dashboard", "Properties": {"DashboardBody": "{}"}}
+    text = '{"a":"${V0} ${AWS::Region} ${!plain}"}'
+    substituted = {
+        "Type": "AWS::CloudWatch::Dashboard",
+        "Properties": {"DashboardBody": {"Fn::Sub": [text, {"V0": {"Ref": "Queue"}}]}},
+    }
 
-    assert dashboards_of({"Resources": {"Board": dashboard, "Empty": plain}}) == {
-        "Board": {"a": "${Queue} ${Queue.Arn} ${Fn::Sub}"},
+    assert dashboards_of({"Resources": {"Board": dashboard, "Sub": substituted, "Empty": plain}}) == {
+        "Sub": {"a": "${Queue} ${AWS::Region} ${plain}"},
+        "Board": {"a": "${Queue} ${Queue.Arn} ${Fn::ImportValue}"},
         "Empty": {},
     }
 
