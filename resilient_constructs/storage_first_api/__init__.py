@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .authorization import Authorization
 from .construct import StorageFirstApi
-from .route import Authorization, Route, Throttle
+from .route import Route, Throttle
 
 __all__ = ["Authorization", "Route", "StorageFirstApi", "Throttle"]

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 from aws_cdk import Duration, Names, RemovalPolicy, Stack
 from aws_cdk import aws_apigateway as apigateway
@@ -17,15 +16,16 @@ from constructs import Construct
 
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import OnCall, monitor
+from resilient_constructs.places import settle, stack_of
 from resilient_constructs.tokens import is_token
 
-from .access_log import ACCESS_LOG_FORMAT
-from .limits import STAGE_PAGE
+from .authorization import Authorization
 from .methods import Methods
 from .responses import gateway_responses
-from .route import DEFAULT_THROTTLE, Authorization, Route, Throttle, check_routes
+from .route import DEFAULT_THROTTLE, Route, Throttle, check_routes
 from .signals import api_section, api_signals
-from .storing import Place, place_of, pseudo
+from .stage import check_stage_name, make_account, make_stage, method_settings, warn_of_quota
+from .storing import grant_storing, place_of, pseudo
 
 __all__ = ["StorageFirstApi"]
 
@@ -54,8 +54,9 @@ class StorageFirstApi(Construct):
     "CloudWatch Logs role ARN must be set in account settings to enable logging".
 
     :param routes: what is accepted, what it must look like, where it is stored
-    :param authorization: who may call. Default: whoever signs with IAM and was given :meth:`grant_invoke`;
-        an API open to everybody is a decision that is written down, ``Authorization.NONE``
+    :param authorization: who may call. Default: ``Authorization.IAM``, whoever signs with IAM and was given
+        :meth:`grant_invoke`. An API open to everybody is a decision that is written down:
+        ``Authorization.NONE``
     :param api_key_required: whether calls need an API key of a usage plan as well. Default: no
     :param throttle: how many requests are let in. Default: 100 a second, 200 at once. All APIs of an account
         in a region share 10,000 a second, so an API without a limit could silence the others
@@ -92,10 +93,11 @@ class StorageFirstApi(Construct):
         on_call: OnCall | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
+        settle(self, scope, construct_id)
         faults = Faults(f"StorageFirstApi {construct_id!r}")
         check_routes(routes, faults)
         throttle.check(faults)
-        _check_stage_name(stage_name, faults)
+        check_stage_name(stage_name, faults)
         faults.raise_any()
         places = [place_of(route, faults) for route in routes]
         faults.raise_any()
@@ -108,7 +110,7 @@ class StorageFirstApi(Construct):
             name=self.api_name,
             endpoint_configuration=apigateway.CfnRestApi.EndpointConfigurationProperty(types=["REGIONAL"]),
         )
-        role_arn = self._grant_storing(role, places)
+        role_arn = grant_storing(self, role, places)
         methods = Methods(
             self,
             rest_api=self.rest_api,
@@ -119,15 +121,23 @@ class StorageFirstApi(Construct):
         for route, place in zip(routes, places, strict=True):
             methods.add(route, place)
         responses = self._make_gateway_responses(api_keys=api_key_required)
-        self.deployment = self._deploy(scope, methods, responses)
+        self.deployment = self._deploy(methods, responses)
 
         self.access_log_group: logs.ILogGroup = access_log_group or logs.LogGroup(
             self, "AccessLog", retention=log_retention, removal_policy=RemovalPolicy.RETAIN
         )
         log_group_name = self.access_log_group.log_group_name
-        self.stage = self._make_stage(routes, throttle, log_group_name, detailed_metrics=detailed_metrics)
+        warn_of_quota(self, throttle)
+        self.stage = make_stage(
+            self,
+            rest_api=self.rest_api,
+            deployment=self.deployment,
+            stage_name=stage_name,
+            log_group_name=log_group_name,
+            method_settings=method_settings(routes, throttle, detailed_metrics=detailed_metrics),
+        )
         if cloud_watch_role:
-            self.stage.add_dependency(self._make_account())
+            self.stage.add_dependency(make_account(self))
 
         rate = None if is_token(throttle.requests_per_second) else throttle.requests_per_second
         #: the alarms by their signals' names
@@ -150,29 +160,6 @@ class StorageFirstApi(Construct):
         name = construct_id if isinstance(scope, Stack) else Names.unique_resource_name(self, separator="-")
         return f"{pseudo().stack_name}-{name}"
 
-    def _grant_storing(self, role: iam.IRole | None, places: Sequence[Place]) -> str:
-        statements = list({json.dumps(s): s for place in places for s in place.statements}.values())
-        if role is not None:
-            for statement in statements:
-                role.add_to_principal_policy(iam.PolicyStatement.from_json(statement))
-            return role.role_arn
-        # No condition on who API Gateway acts for: its documentation names no source key for integration
-        # roles, and nobody can hand this role to an API of theirs without iam:PassRole in this account.
-        # https://docs.aws.amazon.com/apigateway/latest/developerguide/permissions.html
-        made = iam.CfnRole(
-            self,
-            "Role",
-            assume_role_policy_document=_policy(
-                {
-                    "Effect": "Allow",
-                    "Principal": {"Service": "apigateway.amazonaws.com"},
-                    "Action": "sts:AssumeRole",
-                }
-            ),
-            policies=[iam.CfnRole.PolicyProperty(policy_name="Store", policy_document=_policy(*statements))],
-        )
-        return made.attr_arn
-
     def _make_gateway_responses(self, *, api_keys: bool) -> list[apigateway.CfnGatewayResponse]:
         return [
             apigateway.CfnGatewayResponse(
@@ -188,7 +175,7 @@ class StorageFirstApi(Construct):
         ]
 
     def _deploy(
-        self, scope: Construct, methods: Methods, responses: Sequence[apigateway.CfnGatewayResponse]
+        self, methods: Methods, responses: Sequence[apigateway.CfnGatewayResponse]
     ) -> apigateway.CfnDeployment:
         """A deployment is a snapshot: a changed definition needs a new one, and so a new logical ID."""
         definition = {
@@ -198,69 +185,13 @@ class StorageFirstApi(Construct):
                 for r in gateway_responses(api_keys=methods.api_key_required)
             ],
         }
-        stack = scope if isinstance(scope, Stack) else Stack.of(self)
         # Tokens are numbered as they come up; resolved, they are logical IDs and stay the same.
-        text = json.dumps(stack.resolve(definition), sort_keys=True)
+        text = json.dumps(stack_of(self).resolve(definition), sort_keys=True)
         deployment = apigateway.CfnDeployment(
             self, f"Deployment{hashlib.sha256(text.encode()).hexdigest()[:16]}", rest_api_id=self.rest_api
         )
         deployment.node.add_dependency(*methods.made, *responses)
         return deployment
-
-    def _make_stage(
-        self, routes: Sequence[Route], throttle: Throttle, log_group_name: str, *, detailed_metrics: bool
-    ) -> apigateway.CfnStage:
-        def setting(path: str, method: str, limit: Throttle) -> apigateway.CfnStage.MethodSettingProperty:
-            return apigateway.CfnStage.MethodSettingProperty(
-                resource_path=path,
-                http_method=method,
-                throttling_rate_limit=limit.requests_per_second,
-                throttling_burst_limit=limit.burst,
-                logging_level="ERROR",
-                # bodies are the clients' data and have no place in a log
-                data_trace_enabled=False,
-                metrics_enabled=detailed_metrics,
-            )
-
-        own = [
-            setting(_resource_path(route), route.method, route.throttle)
-            for route in routes
-            if route.throttle is not None
-        ]
-        aws = pseudo()
-        return apigateway.CfnStage(
-            self,
-            "Stage",
-            rest_api_id=self.rest_api,
-            deployment_id=self.deployment,
-            stage_name=self.stage_name,
-            tracing_enabled=True,
-            access_log_setting=apigateway.CfnStage.AccessLogSettingProperty(
-                destination_arn=f"arn:{aws.partition}:logs:{aws.region}:{aws.account}:log-group:{log_group_name}",
-                format=ACCESS_LOG_FORMAT,
-            ),
-            method_settings=[setting("/*", "*", throttle), *own],
-        )
-
-    def _make_account(self) -> apigateway.CfnAccount:
-        """The account's role for API Gateway's logs; kept when the stack goes, as other APIs use it.
-
-        https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-logging.html
-        """
-        role = iam.Role(
-            self,
-            "CloudWatchRole",
-            assumed_by=iam.ServicePrincipal("apigateway.amazonaws.com"),
-            managed_policies=[
-                iam.ManagedPolicy.from_aws_managed_policy_name(
-                    "service-role/AmazonAPIGatewayPushToCloudWatchLogs"
-                )
-            ],
-        )
-        role.apply_removal_policy(RemovalPolicy.RETAIN)
-        account = apigateway.CfnAccount(self, "Account", cloud_watch_role_arn=role.role_arn)
-        account.apply_removal_policy(RemovalPolicy.RETAIN)
-        return account
 
     @cached_property
     def url(self) -> str:
@@ -324,20 +255,3 @@ class StorageFirstApi(Construct):
     def metric_latency(self, *, statistic: str = "p99", period: Duration | None = None) -> cloudwatch.Metric:
         """Milliseconds from request to answer."""
         return self.metric("Latency", statistic=statistic, period=period)
-
-
-def _resource_path(route: Route) -> str:
-    """The path as a stage's settings write it: its slashes, but for the first, as ``~1``."""
-    return "/" + "~1".join(("", *route.segments)) if route.segments else "/"
-
-
-def _policy(*statements: Mapping[str, Any]) -> dict[str, Any]:
-    return {"Version": "2012-10-17", "Statement": list(statements)}
-
-
-def _check_stage_name(stage_name: str, faults: Faults) -> None:
-    if is_token(stage_name):
-        return
-    plain = stage_name.replace("_", "").replace("-", "")
-    if not plain.isalnum() or not plain.isascii() or len(stage_name) > 128:
-        faults.add("stage_name", stage_name, "1 to 128 of letters, digits, _ and -", STAGE_PAGE)

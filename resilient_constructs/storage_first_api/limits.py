@@ -5,13 +5,10 @@ from __future__ import annotations
 from resilient_constructs.limits import Limit
 
 __all__ = [
-    "ACCOUNT_BURST",
     "ACCOUNT_REQUESTS_PER_SECOND",
-    "AUTHORIZATION_PAGE",
     "BURST",
     "DETAIL_TYPE_LENGTH",
     "FIFO_PAGE",
-    "MAPPING_PAGE",
     "METHOD_PAGE",
     "MODEL_PAGE",
     "PATH_PAGE",
@@ -27,12 +24,10 @@ __all__ = [
 _GUIDE = "https://docs.aws.amazon.com/apigateway/latest/developerguide"
 _THROTTLING_PAGE = f"{_GUIDE}/api-gateway-request-throttling.html"
 
-MAPPING_PAGE = f"{_GUIDE}/api-gateway-mapping-template-reference.html"
 MODEL_PAGE = f"{_GUIDE}/models-mappings-models.html"
 METHOD_PAGE = f"{_GUIDE}/how-to-method-settings.html"
 PATH_PAGE = "https://docs.aws.amazon.com/apigateway/latest/api/API_CreateResource.html"
 STAGE_PAGE = "https://docs.aws.amazon.com/apigateway/latest/api/API_CreateStage.html"
-AUTHORIZATION_PAGE = f"{_GUIDE}/apigateway-control-access-to-api.html"
 PUT_EVENTS_PAGE = "https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsRequestEntry.html"
 FIFO_PAGE = "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html"
 
@@ -47,10 +42,9 @@ REQUESTS_PER_SECOND = Limit(
 )
 BURST = Limit(prop="burst", low=1, high=None, unit="requests", page=_THROTTLING_PAGE, default=200)
 
-# Soft quotas of an account in a region, shared by all its APIs; some newer regions start with a quarter.
+# A soft quota of an account in a region, shared by all its APIs; some newer regions start with a quarter.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 ACCOUNT_REQUESTS_PER_SECOND = 10_000
-ACCOUNT_BURST = 5_000
 
 SOURCE_LENGTH = Limit(prop="source", low=1, high=256, unit="characters", page=PUT_EVENTS_PAGE)
 DETAIL_TYPE_LENGTH = Limit(prop="detail_type", low=1, high=128, unit="characters", page=PUT_EVENTS_PAGE)

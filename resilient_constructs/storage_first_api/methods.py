@@ -9,7 +9,9 @@ from typing import Any
 from aws_cdk import aws_apigateway as apigateway
 from constructs import Construct
 
-from .route import Authorization, Route
+from .authorization import Authorization
+from .authorizing import make_authorizer
+from .route import Route
 from .schema import DRAFT
 from .storing import Place
 
@@ -33,6 +35,7 @@ class Methods:
         self._role_arn = role_arn
         self._authorization = authorization
         self.api_key_required = api_key_required
+        self._authorizer = make_authorizer(scope, rest_api, authorization)
         self._root = rest_api.attr_root_resource_id
         self._resources: dict[tuple[str, ...], apigateway.CfnResource] = {}
         self._ids: set[str] = set()
@@ -70,7 +73,9 @@ class Methods:
             rest_api_id=self._rest_api,
             resource_id=resource,
             http_method=route.method,
-            authorization_type=self._authorization.value,
+            authorization_type=self._authorization.kind,
+            authorization_scopes=list(self._authorization.scopes) or None,
+            authorizer_id=self._authorizer,
             api_key_required=self.api_key_required,
             request_validator_id=self._validator,
             # Without $default a content type that no model is given for would not be validated at all.
@@ -89,7 +94,11 @@ class Methods:
             {
                 "route": [route.method, *route.segments],
                 "schema": schema,
-                "authorization": [self._authorization.value, self.api_key_required],
+                "authorization": [
+                    self._authorization.kind,
+                    *self._authorization.scopes,
+                    self.api_key_required,
+                ],
                 **place.definition,
             }
         )

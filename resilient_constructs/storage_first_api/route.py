@@ -1,11 +1,10 @@
-"""What an API accepts and where it stores it: a route, a throttle, who may call."""
+"""What an API accepts, how much of it, and where it is stored."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from resilient_constructs.limits import Faults
@@ -28,22 +27,13 @@ from .schema import schema_faults
 if TYPE_CHECKING:
     from aws_cdk import aws_sqs as sqs
 
-__all__ = ["Authorization", "Route", "Throttle", "check_routes"]
+__all__ = ["DEFAULT_THROTTLE", "Route", "Throttle", "check_fifo", "check_routes"]
 
 _METHODS = ("POST", "PUT", "PATCH")
 _SEGMENT = re.compile(r"[A-Za-z0-9._:-]+")
 _PROPERTY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # "$" and "#" would start something in a mapping template; the others have no place in a name either.
 _NAME = re.compile(r"[^$#\\\"\x00-\x1f]*")
-
-
-class Authorization(StrEnum):
-    """Who may call the API, in API Gateway's words."""
-
-    IAM = "AWS_IAM"
-    """Whoever signs the request and is allowed ``execute-api:Invoke``; see ``grant_invoke``."""
-    NONE = "NONE"
-    """Everybody on the internet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,7 +119,7 @@ class Route:
     @property
     def segments(self) -> tuple[str, ...]:
         """The path's parts; none for the root."""
-        return tuple(part for part in self.path.split("/") if part)
+        return tuple(part for part in str(self.path).split("/") if part)
 
     @property
     def label(self) -> str:

@@ -1,17 +1,21 @@
-"""How a route reaches its store: the integration, and the permission that it needs."""
+"""How a route reaches its store: the integration, and the role that may do it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from aws_cdk import Aws
 from aws_cdk import aws_apigateway as apigateway
-from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from constructs import Construct
 
 from resilient_constructs.limits import Faults
+from resilient_constructs.queues import QueueFacts, facts_of
 from resilient_constructs.stores import EventStore, QueueStore
 from resilient_constructs.tokens import is_token
 
@@ -25,7 +29,7 @@ from .templates import (
     send_message,
 )
 
-__all__ = ["Place", "Pseudo", "place_of", "pseudo"]
+__all__ = ["Place", "Pseudo", "grant_storing", "place_of", "pseudo"]
 
 _CONTENT_TYPE = "application/json"
 # Everything that is not 2xx is an error. The peer that leaves the success without a pattern answers 200 for
@@ -118,9 +122,9 @@ def place_of(route: Route, faults: Faults) -> Place:
     if isinstance(store, EventStore):
         return _bus(store)
     wanted = store if isinstance(store, QueueStore) else QueueStore(queue=store)
-    fifo = bool(wanted.queue.fifo)
-    check_fifo(route, fifo=fifo, faults=faults)
-    return _queue(wanted, fifo=fifo)
+    facts = facts_of(wanted.queue)
+    check_fifo(route, fifo=facts.fifo, faults=faults)
+    return _queue(wanted, facts)
 
 
 def _bus(store: EventStore) -> Place:
@@ -136,7 +140,7 @@ def _bus(store: EventStore) -> Place:
     )
 
 
-def _queue(store: QueueStore, *, fifo: bool) -> Place:
+def _queue(store: QueueStore, facts: QueueFacts) -> Place:
     arn = store.queue.queue_arn
     if is_token(arn):
         region, account, name = pseudo().region, pseudo().account, store.queue.queue_name
@@ -146,23 +150,50 @@ def _queue(store: QueueStore, *, fifo: bool) -> Place:
         uri=f"arn:{pseudo().partition}:apigateway:{region}:sqs:path/{account}/{name}",
         headers={"Content-Type": "application/x-www-form-urlencoded"},
         request=send_message(
-            message_group=store.message_group, deduplicate_by=store.deduplicate_by, fifo=fifo
+            message_group=store.message_group, deduplicate_by=store.deduplicate_by, fifo=facts.fifo
         ),
         accepted=accepted_by_queue(),
         refused=refused_by_queue(),
         statements=(
             {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn},
-            *_key_use(store.queue),
+            *_key_use(facts.key),
         ),
     )
 
 
-def _key_use(queue: sqs.IQueue) -> tuple[Mapping[str, Any], ...]:
+def _key_use(key: kms.IKey | None) -> tuple[Mapping[str, Any], ...]:
     """A queue with a customer key takes messages only from who may use the key.
 
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
     """
-    key = queue.encryption_master_key
     if key is None:
         return ()
     return ({"Effect": "Allow", "Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": key.key_arn},)
+
+
+def grant_storing(scope: Construct, role: iam.IRole | None, places: Sequence[Place]) -> str:
+    """The ARN of the role that stores: the given one with what it needs added, or one made for it alone."""
+    statements = list({json.dumps(s): s for place in places for s in place.statements}.values())
+    if role is not None:
+        for statement in statements:
+            role.add_to_principal_policy(iam.PolicyStatement.from_json(statement))
+        return role.role_arn
+    # No condition on whom API Gateway acts for: its documentation names no source key for integration
+    # roles, and nobody can hand this role to an API of theirs without iam:PassRole in this account.
+    # https://docs.aws.amazon.com/apigateway/latest/developerguide/permissions.html
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Service": "apigateway.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    made = iam.CfnRole(
+        scope,
+        "Role",
+        assume_role_policy_document=_policy(trust),
+        policies=[iam.CfnRole.PolicyProperty(policy_name="Store", policy_document=_policy(*statements))],
+    )
+    return made.attr_arn
+
+
+def _policy(*statements: Mapping[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
