@@ -1,11 +1,18 @@
-"""A Lambda function that runs the user's handler through our universal entry point."""
+"""A Lambda function that runs the user's handler through our universal entry point.
+
+Names are resolved when they are first used (PEP 562): reading a handler starts no Node process.
+"""
 
 from __future__ import annotations
 
-from .construct import ResilientFunction
-from .handler import Handler
-from .layer import RuntimeLayer
-from .signals import async_signals, function_panels, function_section, function_signals
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .construct import ResilientFunction
+    from .handler import Handler
+    from .layer import RuntimeLayer
+    from .signals import async_signals, function_panels, function_section, function_signals
 
 __all__ = [
     "Handler",
@@ -16,3 +23,20 @@ __all__ = [
     "function_section",
     "function_signals",
 ]
+
+_MODULES = {
+    "Handler": "handler",
+    "ResilientFunction": "construct",
+    "RuntimeLayer": "layer",
+    "async_signals": "signals",
+    "function_panels": "signals",
+    "function_section": "signals",
+    "function_signals": "signals",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{module}", __name__), name)
