@@ -25,11 +25,12 @@ from .widgets import alarm_widget, graph_widget, log_widget, text_widget
 __all__ = ["Shown", "layout", "widget_count"]
 
 _COLUMNS = int(GRID_COLUMNS.high or 0)
-_HEADING_ROWS = 1
+_GRAPH_COLUMNS = 6
 _GRAPH_ROWS = 5
+_HEADING_ROWS = 1
 _LOG_ROWS = 6
-_NARROWEST_GRAPH = 6
-_ALARM_CHIP_COLUMNS = 6
+_ALARM_COLUMNS = 3  # one alarm's chip, with the beginning of its name
+_ALARMS_PER_WIDGET = int(WIDGET_ALARMS.high or 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,22 +49,21 @@ def layout(shown: Sequence[Shown], *, title: str, region: str) -> dict[str, Any]
     :param region: where the metrics are; a token will do
     """
     lanes = [lane for lane in Lane if any(one.section.lane is lane for one in shown)]
-    widgets = [text_widget(f"# {title}", x=0, y=0, width=_COLUMNS, height=_HEADING_ROWS)]
-    columns = [
-        _Column(x=number * _COLUMNS // len(lanes), width=_COLUMNS // len(lanes), y=_HEADING_ROWS)
-        for number in range(len(lanes))
-    ]
-    for lane, column in zip(lanes, columns, strict=True):
+    members = [[one for one in shown if one.section.lane is lane] for lane in lanes]
+    columns = _columns(members)
+    for lane, own, column in zip(lanes, members, columns, strict=True):
         column.add_heading(f"## {lane.name.capitalize()}{'' if lane is lanes[-1] else ' →'}")
-        column.add_alarms([arn for one in shown if one.section.lane is lane for arn in one.alarms])
-    # graphs of all lanes begin on one line, below the tallest list of alarms
+        column.add_alarms([arn for one in own for arn in one.alarms])
+    # the graphs of all lanes begin on one line, below the tallest list of alarms
     top = max((column.y for column in columns), default=_HEADING_ROWS)
-    for lane, column in zip(lanes, columns, strict=True):
+    for own, column in zip(members, columns, strict=True):
         column.y = top
-        for one in shown:
-            if one.section.lane is lane:
-                column.add_section(one.section, region)
-    widgets += [widget for column in columns for widget in column.widgets]
+        for one in own:
+            column.add_section(one.section, region)
+    widgets = [
+        text_widget(f"# {title}", x=0, y=0, width=_COLUMNS, height=_HEADING_ROWS),
+        *(widget for column in columns for widget in column.widgets),
+    ]
     bottom = max((column.y for column in columns), default=_HEADING_ROWS)
     log_groups = [group for one in shown for group in one.section.log_groups]
     body: dict[str, Any] = {"start": "-PT3H", "widgets": widgets}
@@ -78,37 +78,52 @@ def widget_count(section: Section) -> int:
     return len(section.panels) + 3
 
 
-@dataclass(slots=True, kw_only=True)
-class _Column:
-    x: int
-    width: int
-    y: int
-    widgets: list[dict[str, Any]]
+def _columns(members: Sequence[Sequence[Shown]]) -> list[_Column]:
+    """A column per lane; what is left of the width goes to whichever lane is the tallest."""
+    abreast = [1] * len(members)
+    for _ in range(_COLUMNS // _GRAPH_COLUMNS - len(members)):
+        heights = [_graph_rows(own, wide) for own, wide in zip(members, abreast, strict=True)]
+        if heights:
+            abreast[heights.index(max(heights))] += 1
+    starts = [sum(abreast[:number]) for number in range(len(abreast))]
+    return [
+        _Column(x=start * _GRAPH_COLUMNS, abreast=wide, y=_HEADING_ROWS)
+        for start, wide in zip(starts, abreast, strict=True)
+    ]
 
-    def __init__(self, *, x: int, width: int, y: int) -> None:
-        self.x, self.width, self.y, self.widgets = x, width, y, []
+
+def _graph_rows(own: Sequence[Shown], abreast: int) -> int:
+    return sum(-(-len(one.section.panels) // abreast) for one in own)
+
+
+class _Column:
+    """The widgets of one lane, put below each other."""
+
+    def __init__(self, *, x: int, abreast: int, y: int) -> None:
+        self.x, self.abreast, self.y = x, abreast, y
+        self.width = abreast * _GRAPH_COLUMNS
+        self.widgets: list[dict[str, Any]] = []
 
     def add_heading(self, markdown: str) -> None:
         self.widgets.append(text_widget(markdown, x=self.x, y=self.y, width=self.width, height=_HEADING_ROWS))
         self.y += _HEADING_ROWS
 
     def add_alarms(self, arns: Sequence[str]) -> None:
-        per_widget = int(WIDGET_ALARMS.high or 0)
-        for start in range(0, len(arns), per_widget):
-            some = arns[start : start + per_widget]
-            height = 1 + -(-len(some) // (self.width // _ALARM_CHIP_COLUMNS))
+        for start in range(0, len(arns), _ALARMS_PER_WIDGET):
+            some = arns[start : start + _ALARMS_PER_WIDGET]
+            height = 1 + -(-len(some) // (self.width // _ALARM_COLUMNS))
             self.widgets.append(alarm_widget(some, x=self.x, y=self.y, width=self.width, height=height))
             self.y += height
 
     def add_section(self, section: Section, region: str) -> None:
         self.add_heading(f"### {section.title}")
-        abreast = self.width // _NARROWEST_GRAPH
-        width = self.width // abreast
         for number, panel in enumerate(section.panels):
-            row, place = divmod(number, abreast)
-            x, y = self.x + place * width, self.y + row * _GRAPH_ROWS
-            self.widgets.append(graph_widget(panel, x=x, y=y, width=width, height=_GRAPH_ROWS, region=region))
-        self.y += -(-len(section.panels) // abreast) * _GRAPH_ROWS
+            row, place = divmod(number, self.abreast)
+            x, y = self.x + place * _GRAPH_COLUMNS, self.y + row * _GRAPH_ROWS
+            self.widgets.append(
+                graph_widget(panel, x=x, y=y, width=_GRAPH_COLUMNS, height=_GRAPH_ROWS, region=region)
+            )
+        self.y += -(-len(section.panels) // self.abreast) * _GRAPH_ROWS
 
 
 # What is typed here replaces the placeholder in every query of the dashboard.

@@ -80,7 +80,7 @@ def test_lanes_read_left_to_right_whatever_the_order_of_construction() -> None:
     )
 
     columns = [placed_at(widgets, f"### {title}")[0] for title in ("Api", "Orders", "Delivery")]
-    assert columns == [0, 8, 16]
+    assert columns == [0, 12, 18]
 
 
 def test_graphs_of_all_lanes_begin_on_one_line() -> None:
@@ -187,6 +187,18 @@ def test_sections_of_one_lane_stand_below_each_other_in_the_order_they_were_buil
     (x1, y1), (x2, y2) = placed_at(widgets, "### First"), placed_at(widgets, "### Second")
     assert x1 == x2
     assert y1 < y2
+
+
+def test_the_lane_with_most_graphs_gets_the_room_that_is_left() -> None:
+    """A consumer with many graphs shows them two abreast instead of far below its neighbours."""
+    widgets = laid_out(
+        a_section("Api", Lane.ENTRY, panels=3),
+        a_section("Orders", Lane.ROUTING, panels=2),
+        a_section("Delivery", Lane.WORK, panels=8),
+    )
+
+    assert [placed_at(widgets, f"### {title}")[0] for title in ("Api", "Orders", "Delivery")] == [0, 6, 12]
+    assert {graph["x"] for graph in of_type(widgets, "metric")} == {0, 6, 12, 18}
 
 
 def test_a_lone_lane_uses_the_whole_width() -> None:
