@@ -23,11 +23,14 @@ class EventStore:
     :param bus: the bus that ``PutEvents`` goes to
     :param source: the event's ``source``, for example ``shop``
     :param detail_type: the event's ``detail-type``, for example ``OrderPlaced``
+    :param bus_arn: the bus's ARN, where it was read before: reading it again is a round trip to Node.
+        Default: it is read from the bus
     """
 
     bus: events.IEventBus
     source: str
     detail_type: str
+    bus_arn: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

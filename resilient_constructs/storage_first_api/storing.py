@@ -128,7 +128,7 @@ def place_of(route: Route, faults: Faults) -> Place:
 
 
 def _bus(store: EventStore) -> Place:
-    arn = store.bus.event_bus_arn
+    arn = store.bus_arn or store.bus.event_bus_arn
     region = pseudo().region if is_token(arn) else arn.split(":")[3]
     return Place(
         uri=f"arn:{pseudo().partition}:apigateway:{region}:events:action/PutEvents",
