@@ -1,7 +1,7 @@
 """What ``cdk bootstrap`` would make, as far as one assembly needs it: buckets, roles, a version parameter.
 
-The user's app stays as it is, its synthesizer too. The road not taken is CliCredentialsStackSynthesizer, which
-every stack would have to name.
+The user's app stays as it is, its synthesizer too. The road not taken is CliCredentialsStackSynthesizer,
+which every stack would have to name.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from ..template import Assembly
+from resilient_constructs.template import Assembly
+
 from .emulator import ACCOUNT, REGION, LocalAws
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from ..template import StackTemplate, load_assembly
+from resilient_constructs.template import StackTemplate, load_assembly
+
 from .bootstrap import bootstrap
 from .emulator import LocalAws
 from .errors import LocalAwsError
@@ -60,7 +61,7 @@ class Deployment:
         return fits[0]
 
     def api_url(self, output: str) -> str:
-        """The local URL of a REST API's stage, without a slash at the end, from the output that holds its URL."""
+        """The local URL of a REST API's stage, from the output that holds its URL; no slash at the end."""
         return local_api_url(self.output(output), self.aws.endpoint)
 
     def physical_id(self, logical_id: str, stack: str | None = None) -> str:

@@ -44,7 +44,9 @@ HONOURED: Mapping[str, frozenset[str]] = {
     name: frozenset(properties.split())
     for name, properties in {
         "AWS::ApiGateway::Deployment": "RestApiId StageName",
-        "AWS::ApiGateway::GatewayResponse": "ResponseParameters ResponseTemplates ResponseType RestApiId StatusCode",
+        "AWS::ApiGateway::GatewayResponse": (
+            "ResponseParameters ResponseTemplates ResponseType RestApiId StatusCode"
+        ),
         "AWS::ApiGateway::Method": (
             "ApiKeyRequired AuthorizationType HttpMethod Integration MethodResponses RequestModels "
             "RequestParameters RequestValidatorId ResourceId RestApiId"
@@ -67,7 +69,9 @@ HONOURED: Mapping[str, frozenset[str]] = {
         "AWS::Events::Rule": "EventBusName EventPattern Name ScheduleExpression State Targets",
         "AWS::IAM::ManagedPolicy": "Groups ManagedPolicyName Path PolicyDocument Roles Users",
         "AWS::IAM::Policy": "Groups PolicyDocument PolicyName Roles Users",
-        "AWS::IAM::Role": "AssumeRolePolicyDocument ManagedPolicyArns Path PermissionsBoundary Policies RoleName",
+        "AWS::IAM::Role": (
+            "AssumeRolePolicyDocument ManagedPolicyArns Path PermissionsBoundary Policies RoleName"
+        ),
         "AWS::KMS::Alias": "AliasName TargetKeyId",
         "AWS::KMS::Key": "Enabled KeyPolicy KeySpec KeyUsage",
         "AWS::Lambda::EventInvokeConfig": "DestinationConfig FunctionName MaximumRetryAttempts Qualifier",
@@ -82,12 +86,14 @@ HONOURED: Mapping[str, frozenset[str]] = {
         "AWS::Lambda::Permission": "Action FunctionName Principal SourceAccount SourceArn",
         "AWS::Logs::LogGroup": "LogGroupName",
         "AWS::Logs::QueryDefinition": "",
-        "AWS::SNS::Subscription": "Endpoint FilterPolicy FilterPolicyScope Protocol RawMessageDelivery TopicArn",
+        "AWS::SNS::Subscription": (
+            "Endpoint FilterPolicy FilterPolicyScope Protocol RawMessageDelivery TopicArn"
+        ),
         "AWS::SNS::Topic": "DisplayName FifoTopic TopicName",
         "AWS::SNS::TopicPolicy": "PolicyDocument Topics",
         "AWS::SQS::Queue": (
-            "ContentBasedDeduplication DelaySeconds FifoQueue MaximumMessageSize MessageRetentionPeriod QueueName "
-            "ReceiveMessageWaitTimeSeconds RedrivePolicy VisibilityTimeout"
+            "ContentBasedDeduplication DelaySeconds FifoQueue MaximumMessageSize MessageRetentionPeriod "
+            "QueueName ReceiveMessageWaitTimeSeconds RedrivePolicy VisibilityTimeout"
         ),
         "AWS::SQS::QueuePolicy": "PolicyDocument Queues",
     }.items()
@@ -108,9 +114,11 @@ DIFFERENT: Mapping[str, Mapping[str | None, str]] = {
         "CacheClusterEnabled": "nothing is cached",
         "WebAclArn": "nothing is filtered",
     },
-    "AWS::CloudWatch::Alarm": {None: "no alarm is evaluated: it is stored and never fires as on AWS"},
+    "AWS::CloudWatch::Alarm": {
+        None: "no alarm is evaluated: it stays as it is until SetAlarmState is called"
+    },
     "AWS::CloudWatch::CompositeAlarm": {
-        None: "no alarm is evaluated: it is stored and never fires as on AWS"
+        None: "no alarm is evaluated: it stays as it is until SetAlarmState is called"
     },
     "AWS::CloudWatch::Dashboard": {
         None: "it is stored; nothing draws it, and most of its metrics do not exist"
@@ -137,7 +145,7 @@ DIFFERENT: Mapping[str, Mapping[str | None, str]] = {
         "Architectures": f"functions run on this machine: {platform.machine()}",
         "MemorySize": "memory is not limited, and speed does not depend on it",
         "TracingConfig": _NO_TRACES,
-        "EphemeralStorage": "/tmp is this machine's, shared and not limited",
+        "EphemeralStorage": "temporary files go to this machine's disk, shared and not limited",
         "VpcConfig": "functions run on this machine's network",
         "KmsKeyArn": _NO_ENCRYPTION,
         "SnapStart": "every environment starts from nothing",

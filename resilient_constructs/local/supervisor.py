@@ -1,9 +1,9 @@
-"""The process between whoever uses the local AWS and the emulator: nothing outlives it, and it outlives nobody.
+"""The process between who uses the local AWS and the emulator: nothing outlives it, and it outlives nobody.
 
-    user's process ──watch pipe──▶ supervisor ──watch pipe──▶ server and its Lambda workers (one process group)
+    user's process ─watch pipe─▶ supervisor ─watch pipe─▶ server and its Lambda workers (one process group)
 
-Each process learns from the end of its watch pipe that the one before it is gone, however it went; no signal
-handler of the user's process is needed. The supervisor leads a session of its own, so a Ctrl-C in the terminal
+Each process learns from the end of its watch pipe that the one before it is gone, however it went; the user's
+process needs no signal handler. The supervisor leads a session of its own, so a Ctrl-C in the terminal
 reaches the user's process alone, and the emulator is still there while that process tidies up.
 
 Run as ``python -m resilient_constructs.local.supervisor`` with one JSON object as its argument.

@@ -1,4 +1,4 @@
-"""API Gateway's mapping templates, rendered as API Gateway does: Velocity with ``$input``, ``$util``, ``$context``.
+"""API Gateway's mapping templates, rendered as it does: Velocity with ``$input``, ``$util``, ``$context``.
 
 Pure: a template and a request in, a text and overrides out. The emulator extension and the unit tests of
 templates use the same function, so what a test shows is what the local AWS does.

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +9,9 @@ import pytest
 from resilient_constructs.local import LocalAws
 from resilient_constructs.testing.local import local_aws as local_aws
 
-Stack = Callable[..., dict[str, str]]
-
 
 @pytest.fixture
-def stack(local_aws: LocalAws) -> Stack:
+def create_stack(local_aws: LocalAws) -> Callable[..., dict[str, str]]:
     """Deploys a template's resources and answers with the physical IDs; CloudFormation only, no Node."""
 
     def deploy(resources: dict[str, Any], *, name: str = "Probe") -> dict[str, str]:
@@ -39,11 +35,3 @@ def _empty(request: pytest.FixtureRequest) -> None:
     """Every test starts with an empty account."""
     if "local_aws" in request.fixturenames:
         request.getfixturevalue("local_aws").reset()
-
-
-def zipped(code: str) -> bytes:
-    """One Python file as a function's package."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("index.py", code)
-    return buffer.getvalue()

@@ -48,11 +48,14 @@ class Scene:
 
     @property
     def everybody(self) -> list[int]:
+        """Every process of the local AWS."""
         return [self.supervisor, self.server, *self.workers]
 
 
 def _children(pid: int) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    )
     return [int(line) for line in found.stdout.split()]
 
 

@@ -18,6 +18,7 @@ def load() -> Any:
     from ministack.app import app
 
     from . import (
+        alarm_actions,
         alarms,
         api_integrations,
         archives,
@@ -36,6 +37,7 @@ def load() -> Any:
     )
 
     for gap in (
+        alarm_actions,
         alarms,
         api_integrations,
         archives,

@@ -22,7 +22,8 @@ from airspeed import TemplateError
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import apigateway_v1
 
-from ..vtl import Rendered, Request, json_path, render
+from resilient_constructs.local.vtl import Rendered, Request, json_path, render
+
 from .service_calls import Answer, ServiceCall, send
 
 __all__ = ["close"]

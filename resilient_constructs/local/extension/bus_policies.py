@@ -7,6 +7,8 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resou
 
 from __future__ import annotations
 
+from typing import Any
+
 from ministack.services import eventbridge
 
 from .resources import Properties, answer, register
@@ -21,17 +23,17 @@ def _create(_logical_id: str, properties: Properties, _stack: str) -> tuple[str,
     sid, bus = properties["StatementId"], properties.get("EventBusName", "default")
     statement = properties.get("Statement")
     if statement is None:
-        data = {key: properties[key] for key in ("Action", "Principal", "Condition") if key in properties}
-        answer(
-            eventbridge._put_permission({"EventBusName": bus, "StatementId": sid, **data}),
-            "AWS::Events::EventBusPolicy",
-        )
+        data: dict[str, Any] = {
+            key: properties[key] for key in ("Action", "Principal", "Condition") if key in properties
+        }
+        data.update(EventBusName=bus, StatementId=sid)
+        answer(eventbridge._put_permission(data), "AWS::Events::EventBusPolicy")
     else:
         # PutPermission of ministack knows no Policy: the statement goes where its own ones stand.
-        empty = {"Version": "2012-10-17", "Statement": []}
-        document = eventbridge._event_bus_policies.setdefault(bus, empty)
+        empty: dict[str, Any] = {"Version": "2012-10-17", "Statement": []}
+        document: dict[str, Any] = eventbridge._event_bus_policies.setdefault(bus, empty)
         others = [other for other in document["Statement"] if other.get("Sid") != sid]
-        document["Statement"] = [*others, {"Sid": sid, **statement}]
+        document["Statement"] = [*others, dict(statement, Sid=sid)]
     return f"{bus}|{sid}", {}
 
 
