@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from weakref import WeakKeyDictionary
 
-from aws_cdk import Duration, Names, Token
+from aws_cdk import Duration, Token
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from .places import settle, unique_name
+
 __all__ = [
+    "QueueFacts",
     "QueueName",
     "arn_prefix",
+    "facts_of",
     "make_dead_letter_queue",
     "make_queue",
     "make_undelivered_queue",
@@ -45,6 +50,33 @@ class QueueName:
     arn: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueFacts:
+    """What must be known of a queue to send to it.
+
+    :param fifo: whether it keeps an order
+    :param encryption: None where it cannot be told (an imported queue)
+    :param key: the customer key that encrypts it, if any
+    """
+
+    fifo: bool
+    encryption: sqs.QueueEncryption | None
+    key: kms.IKey | None
+
+
+_known: WeakKeyDictionary[sqs.IQueue, QueueFacts] = WeakKeyDictionary()
+
+
+def facts_of(queue: sqs.IQueue) -> QueueFacts:
+    """What is known of a queue: remembered for queues made here, read from any other."""
+    facts = _known.get(queue)
+    if facts is None:
+        encryption = queue.encryption_type
+        key = queue.encryption_master_key if encryption is sqs.QueueEncryption.KMS else None
+        facts = _known[queue] = QueueFacts(fifo=queue.fifo, encryption=encryption, key=key)
+    return facts
+
+
 def name_queue(scope: Construct, *, fifo: bool) -> QueueName:
     """Name the source queue of ``scope`` the way CloudFormation would, so that its ARN needs no ``Ref``.
 
@@ -58,8 +90,7 @@ def name_queue(scope: Construct, *, fifo: bool) -> QueueName:
 
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
     """
-    own = Names.unique_resource_name(scope, max_length=_OWN_PART, separator="-")
-    name = f"{own}-{_stack_uuid()}{'.fifo' if fifo else ''}"
+    name = f"{unique_name(scope, max_length=_OWN_PART)}-{_stack_uuid()}{'.fifo' if fifo else ''}"
     return QueueName(name=name, arn=f"{arn_prefix('sqs')}{name}")
 
 
@@ -85,7 +116,7 @@ def make_dead_letter_queue(
     """
     # an imported view of a queue that is made later: the L2 wants an object, all it reads is the ARN
     by_name = sqs.Queue.from_queue_arn(scope, f"{construct_id}Source", source.arn)
-    return sqs.Queue(
+    queue = sqs.Queue(
         scope,
         construct_id,
         fifo=True if fifo else None,
@@ -99,6 +130,8 @@ def make_dead_letter_queue(
             redrive_permission=sqs.RedrivePermission.BY_QUEUE, source_queues=[by_name]
         ),
     )
+    settle(queue, scope, construct_id)
+    return _known_as(queue, fifo=fifo, key=encryption_key)
 
 
 def make_queue(
@@ -121,7 +154,7 @@ def make_queue(
     :param visibility_timeout: seconds for which a received message is hidden
     :param max_receive_count: receives after which a message is given up
     """
-    return sqs.Queue(
+    queue = sqs.Queue(
         scope,
         construct_id,
         queue_name=name.name,
@@ -136,6 +169,8 @@ def make_queue(
         visibility_timeout=_seconds(visibility_timeout),
         dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letter_queue, max_receive_count=max_receive_count),
     )
+    settle(queue, scope, construct_id)
+    return _known_as(queue, fifo=fifo, key=encryption_key)
 
 
 def make_undelivered_queue(
@@ -147,7 +182,7 @@ def make_undelivered_queue(
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     """
-    return sqs.Queue(
+    queue = sqs.Queue(
         scope,
         construct_id,
         encryption=_encryption(encryption_key),
@@ -156,6 +191,13 @@ def make_undelivered_queue(
         retention_period=_days(RETENTION_DAYS),
         redrive_allow_policy=sqs.RedriveAllowPolicy(redrive_permission=sqs.RedrivePermission.DENY_ALL),
     )
+    settle(queue, scope, construct_id)
+    return _known_as(queue, fifo=False, key=encryption_key)
+
+
+def _known_as(queue: sqs.Queue, *, fifo: bool, key: kms.IKey | None) -> sqs.Queue:
+    _known[queue] = QueueFacts(fifo=fifo, encryption=_encryption(key), key=key)
+    return queue
 
 
 def _encryption(key: kms.IKey | None) -> sqs.QueueEncryption:

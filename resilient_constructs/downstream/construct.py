@@ -59,7 +59,10 @@ class Downstream(Construct):
         connections: int | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        latency = TYPICAL_LATENCY.default if typical_latency is None else _in_seconds(typical_latency)
+        latency = TYPICAL_LATENCY.default or 0.0
+        unresolved = typical_latency is not None and typical_latency.is_unresolved()
+        if typical_latency is not None and not unresolved:
+            latency = typical_latency.to_milliseconds() / 1000
         faults = Faults(f"Downstream {construct_id!r}")
         faults.check(REQUESTS_PER_SECOND, requests_per_second)
         faults.check(BURST, burst)
@@ -69,13 +72,13 @@ class Downstream(Construct):
             faults.add("requests_per_second", None, "a rate, or connections, or both", SCALING_PAGE)
         if burst is not None and requests_per_second is None:
             faults.add("burst", burst, "only together with requests_per_second", SCALING_PAGE)
-        for prop, value in (
-            ("requests_per_second", requests_per_second),
-            ("burst", burst),
-            ("typical_latency", latency),
-            ("connections", connections),
+        for prop, is_unknown in (
+            ("requests_per_second", is_token(requests_per_second)),
+            ("burst", is_token(burst)),
+            ("typical_latency", unresolved),
+            ("connections", is_token(connections)),
         ):
-            if is_token(value):
+            if is_unknown:
                 # concurrency and pace are computed from these at synth; a token has no value until deploy
                 faults.add(prop, "a token", "a number known at synth", SCALING_PAGE)
         faults.raise_any()
@@ -84,7 +87,7 @@ class Downstream(Construct):
         """The name that handlers call it by."""
         self.requests_per_second = requests_per_second
         self.burst = burst
-        self.typical_latency_seconds: float = latency or 0.0
+        self.typical_latency_seconds = latency
         self.connections = connections
         self._callers: list[_Caller] = []
         if connections is not None:
@@ -190,7 +193,3 @@ class _Budget:
 
     def validate(self) -> list[str]:
         return self._downstream.exceeded()
-
-
-def _in_seconds(duration: Duration) -> float:
-    return duration.to_milliseconds() / 1000

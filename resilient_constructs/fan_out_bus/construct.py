@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
-from aws_cdk import Duration, Names, Stack
+from aws_cdk import Duration, Names
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -13,8 +14,9 @@ from constructs import Construct
 
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import OnCall
+from resilient_constructs.places import same_stack, settle
 from resilient_constructs.stores import EventStore, Subscriber
-from resilient_constructs.tokens import is_token, seconds
+from resilient_constructs.tokens import seconds
 
 from .limits import RETENTION, RETRY_AGE, RETRY_ATTEMPTS
 from .subscription import BusName, Subscription, Wanted
@@ -53,6 +55,7 @@ class FanOutBus(Construct):
         on_call: OnCall | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
+        settle(self, scope, construct_id)
         self._owner = f"FanOutBus {construct_id!r}"
         faults = Faults(self._owner)
         days = _whole_days(faults, archive_for)
@@ -75,7 +78,6 @@ class FanOutBus(Construct):
                 kms_key_identifier=None if encryption_key is None else encryption_key.key_arn,
             )
         self._bus = self._name_bus(made=event_bus is None)
-        self._stack = Stack.of(self)
 
     def events(self, *, source: str, detail_type: str) -> EventStore:
         """This bus as a place for an API route to store what it accepts.
@@ -101,8 +103,8 @@ class FanOutBus(Construct):
         """Put every matching event into the consumer's queue.
 
         Makes a rule and a queue for what EventBridge could not deliver. They become children of this bus; for
-        a consumer in another stack, children of its queue, because the bus's stack would otherwise depend on
-        the consumer's and the other way round.
+        a queue in another stack, children of that queue, because the bus's stack would otherwise depend on
+        the queue's and the other way round.
 
         :param construct_id: the subscription's construct ID
         :param consumer: whoever has a ``queue``, such as ``FlowControlledConsumer``, or a queue
@@ -125,9 +127,9 @@ class FanOutBus(Construct):
         faults.check(RETRY_AGE, age)
         faults.check(RETRY_ATTEMPTS, attempts)
         queue = consumer.queue if isinstance(consumer, Subscriber) else consumer
-        here = Stack.of(queue) is self._stack
+        home = self if same_stack(self, queue) else cast(Construct, queue)
         return Subscription(
-            self if here else queue,
+            home,
             construct_id,
             bus=self._bus,
             queue=queue,
@@ -155,12 +157,11 @@ class FanOutBus(Construct):
 def _whole_days(faults: Faults, archive_for: Duration | None) -> float:
     if archive_for is None:
         return RETENTION.default or 0
-    kept = archive_for.to_seconds()
-    if is_token(kept):
-        # a duration of a parameter cannot be turned into days here, only handed on by its owner
-        faults.add("archive_for", "a token", "a number of days known at synth", RETENTION.page)
-        return kept
-    days = kept / _DAY
+    if archive_for.is_unresolved():
+        # a duration of a parameter cannot be turned into days
+        faults.add("archive_for", "a token", "a duration known at synth", RETENTION.page)
+        return 0
+    days = archive_for.to_seconds() / _DAY
     faults.check(RETENTION, days)
     if days != int(days):
         faults.add("archive_for", f"{days:g} days", "whole days", RETENTION.page)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aws_cdk import Annotations, Names
+from aws_cdk import Annotations
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
@@ -17,6 +17,7 @@ from resilient_constructs import queues
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import OnCall, monitor
 from resilient_constructs.monitoring.published import as_cloudwatch
+from resilient_constructs.places import same_stack, settle, unique_name
 
 from .limits import ENCRYPTED_QUEUE_PAGE, FIFO_PAGE, PATTERN_PAGE
 from .signals import Emitted, subscription_section, subscription_signals
@@ -131,9 +132,10 @@ class Subscription(Construct):
         faults: Faults,
     ) -> None:
         super().__init__(scope, construct_id)
-        encryption = queue.encryption_type
+        settle(self, scope, construct_id)
+        facts = queues.facts_of(queue)
         wanted.check(faults)
-        _check_queue(faults, encryption, fifo=queue.fifo, message_group=message_group)
+        _check_queue(faults, facts, message_group)
         faults.raise_any()
 
         self.queue = queue
@@ -144,8 +146,7 @@ class Subscription(Construct):
         """The rule target's dead-letter queue: events that EventBridge could not deliver."""
         name = _name_rule(self)
         deliveries = self._let_deliver(bus.rule_arn(name))
-        target_key = queue.encryption_master_key if encryption is sqs.QueueEncryption.KMS else None
-        self._let_use_keys([target_key, encryption_key], bus.rule_arn(name, written_out=True))
+        self._let_use_keys([facts.key, encryption_key], bus, name)
         self.rule = events.CfnRule(
             self,
             "Rule",
@@ -199,7 +200,8 @@ class Subscription(Construct):
         # queue's URL and attributes
         rule = iam.ServicePrincipal(_EVENTBRIDGE, conditions={"ArnEquals": {"aws:SourceArn": rule_arn}})
         granted = self.queue.grant(rule, "sqs:SendMessage")
-        if not isinstance(self.queue, sqs.Queue) and not granted.success:
+        # Grant.success does not tell: it is true for a statement that found no policy to stand in
+        if not isinstance(self.queue, sqs.Queue):
             Annotations.of(self).add_warning_v2(
                 "resilient:FanOutBus/queue-policy",
                 "The given queue is imported, so 0 of 1 statements could be added to its policy. Allow"
@@ -208,20 +210,29 @@ class Subscription(Construct):
             )
         return granted, self.undelivered_queue.grant(rule, "sqs:SendMessage")
 
-    def _let_use_keys(self, keys: Sequence[kms.IKey | None], rule_arn: str) -> None:
+    def _let_use_keys(self, keys: Sequence[kms.IKey | None], bus: BusName, rule_name: str) -> None:
         customers = [key for key in keys if key is not None]
-        if not customers:
-            return
-        rule = iam.ServicePrincipal(_EVENTBRIDGE, conditions={"ArnEquals": {"aws:SourceArn": rule_arn}})
         for position, key in enumerate(customers):
-            if not any(key is earlier for earlier in customers[:position]):
-                key.grant(rule, *_USE_KEY)
+            if any(key is earlier for earlier in customers[:position]):
+                continue
+            if same_stack(self, key):
+                rule_arn = bus.rule_arn(rule_name, written_out=True)
+            else:
+                # the name holds this stack's UUID and the bus may be this stack's: neither can be said in the
+                # key's stack, so any rule of the account may use the key, as far as the queues let it send
+                rule_arn = f"{queues.arn_prefix('events')}rule/*"
+            rule = iam.ServicePrincipal(_EVENTBRIDGE, conditions={"ArnLike": {"aws:SourceArn": rule_arn}})
+            key.grant(rule, *_USE_KEY)
+            if not isinstance(key, kms.Key):
+                Annotations.of(self).add_warning_v2(
+                    "resilient:FanOutBus/key-policy",
+                    "The given key is imported, so 0 of 1 statements could be added to its policy. Allow"
+                    f" {_EVENTBRIDGE} {' and '.join(_USE_KEY)}, or no event arrives ({ENCRYPTED_QUEUE_PAGE})",
+                )
 
 
-def _check_queue(
-    faults: Faults, encryption: sqs.QueueEncryption | None, *, fifo: bool, message_group: str | None
-) -> None:
-    if encryption is sqs.QueueEncryption.KMS_MANAGED:
+def _check_queue(faults: Faults, queue: queues.QueueFacts, message_group: str | None) -> None:
+    if queue.encryption is sqs.QueueEncryption.KMS_MANAGED:
         # its key policy cannot be changed, so EventBridge can never use it and drops every event
         faults.add(
             "queue.encryption",
@@ -229,9 +240,9 @@ def _check_queue(
             "SQS_MANAGED, or KMS with a customer key",
             ENCRYPTED_QUEUE_PAGE,
         )
-    if fifo and not message_group:
+    if queue.fifo and not message_group:
         faults.add("message_group", message_group, "a message group, because the queue is FIFO", FIFO_PAGE)
-    if not fifo and message_group:
+    if not queue.fifo and message_group:
         faults.add("message_group", message_group, "none, because the queue is not FIFO", FIFO_PAGE)
 
 
@@ -240,4 +251,4 @@ def _name_rule(scope: Construct) -> str:
     # reference to the rule and can stand before it. With a reference the rule would be at work for some
     # seconds before it may deliver: what came then would be refused by both queues and lost.
     # 64 characters are allowed: https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
-    return f"{Names.unique_resource_name(scope, max_length=_OWN_PART, separator='-')}-{queues.stack_uuid()}"
+    return f"{unique_name(scope, max_length=_OWN_PART)}-{queues.stack_uuid()}"

@@ -10,15 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from resilient_constructs.limits import Faults
+from resilient_constructs.resilient_function.limits import TIMEOUT
 from resilient_constructs.tokens import is_token
 
+from .consuming import Consuming
 from .limits import (
+    ALARM_AGE,
     BATCH_SIZE,
     BATCH_SIZE_FIFO,
     BATCH_SIZE_WITHOUT_WINDOW,
     BATCH_WINDOW,
     CONFIGURE_PAGE,
     MAX_CONCURRENCY,
+    MAX_RECEIVE_COUNT,
     QUEUE_PAGE,
     RECOMMENDED_RECEIVES,
     VISIBILITY_FACTOR,
@@ -26,44 +30,37 @@ from .limits import (
 )
 
 __all__ = [
-    "Batch",
+    "Chosen",
     "Warned",
-    "check_concurrency",
+    "check_dead_letters",
+    "check_given_queue",
     "check_source",
-    "check_unused",
-    "choose_concurrency",
-    "choose_visibility",
+    "choose",
     "filter_criteria",
     "warn_of",
 ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Batch:
-    """How messages are gathered into one invocation.
+class Chosen:
+    """A consumer's numbers, defaults filled in.
 
-    :param size: at most so many messages
-    :param window: seconds that Lambda waits for more of them
+    :param concurrency: invocations at once
+    :param batch_size: messages per invocation
+    :param window: seconds that Lambda waits to fill a batch
+    :param visibility: seconds that a received message stays hidden; None where a given queue decides
+    :param max_receive_count: receives after which a message is given up
+    :param alarm_age: seconds that the oldest message may wait before someone is woken
+    :param fifo: whether the queue keeps an order
     """
 
-    size: float
+    concurrency: float
+    batch_size: float
     window: float
-
-    def check(self, faults: Faults, *, fifo: bool) -> None:
-        """Note what AWS would refuse."""
-        faults.check(BATCH_SIZE_FIFO if fifo else BATCH_SIZE, self.size)
-        faults.check(BATCH_WINDOW, self.window)
-        if is_token(self.size) or is_token(self.window):
-            return
-        if fifo and self.window:
-            faults.add("batching_window", self.window, "none for a FIFO queue", BATCH_WINDOW.page)
-        elif self.size > BATCH_SIZE_WITHOUT_WINDOW and self.window < 1:
-            faults.add(
-                "batching_window",
-                self.window,
-                f"1 to 300 seconds, because batch_size {self.size} is above {BATCH_SIZE_WITHOUT_WINDOW}",
-                BATCH_WINDOW.page,
-            )
+    visibility: float | None
+    max_receive_count: int
+    alarm_age: float
+    fifo: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +71,42 @@ class Warned:
     text: str
 
 
+def choose(
+    faults: Faults,
+    *,
+    consuming: Consuming,
+    own_queue: bool,
+    fifo: bool,
+    downstreams: Sequence[int],
+    max_concurrency: float | None,
+    batch_size: float | None,
+    window: float,
+    visibility: float | None,
+    max_receive_count: int | None,
+    alarm_age: float,
+) -> Chosen:
+    """Fill in what was not given, and note everything that AWS would refuse."""
+    faults.check(TIMEOUT, consuming.timeout)
+    faults.check(ALARM_AGE, alarm_age)
+    size = (BATCH_SIZE.default or 1) if batch_size is None else batch_size
+    _check_batch(faults, size, window, fifo=fifo)
+    concurrency = _choose_concurrency(max_concurrency, downstreams, consuming.reserved_concurrency)
+    _check_concurrency(faults, concurrency, consuming.reserved_concurrency)
+    receives = int(MAX_RECEIVE_COUNT.default or 0) if max_receive_count is None else max_receive_count
+    faults.check(MAX_RECEIVE_COUNT, receives)
+    if own_queue:
+        visibility = _choose_visibility(faults, visibility, timeout=consuming.timeout, window=window)
+    return Chosen(
+        concurrency=concurrency,
+        batch_size=size,
+        window=window,
+        visibility=visibility if own_queue else None,
+        max_receive_count=receives,
+        alarm_age=alarm_age,
+        fifo=fifo,
+    )
+
+
 def check_source(
     faults: Faults, *, handler: object, function: object, only_handlers: Mapping[str, object]
 ) -> None:
@@ -82,17 +115,44 @@ def check_source(
         both = "both" if handler is not None else "neither"
         faults.add("handler, function", both, "exactly one of the two", CONFIGURE_PAGE)
     elif function is not None:
-        check_unused(faults, only_handlers, "set it on the given function itself", CONFIGURE_PAGE)
+        _check_unused(faults, only_handlers, "set it on the given function itself", CONFIGURE_PAGE)
 
 
-def check_unused(faults: Faults, settings: Mapping[str, object], remedy: str, page: str) -> None:
+def _check_unused(faults: Faults, settings: Mapping[str, object], remedy: str, page: str) -> None:
     """Note every setting that was given and would be ignored in silence."""
     for prop, value in settings.items():
         if value is not None:
             faults.add(prop, value if isinstance(value, int | float | str) else "given", remedy, page)
 
 
-def choose_concurrency(given: float | None, downstreams: Sequence[int], reserved: float | None) -> float:
+def check_given_queue(faults: Faults, *, ignored: Mapping[str, object]) -> None:
+    """Note settings that a given queue would not get."""
+    _check_unused(faults, ignored, "set it on the given queue itself", QUEUE_PAGE)
+
+
+def check_dead_letters(faults: Faults, handler: object, dead_letter_queue: object) -> None:
+    """Note a handler that would have nowhere to put what it rejects."""
+    if handler is not None and dead_letter_queue is None:
+        faults.add("dead_letter_queue", None, "that of the given queue, for what is rejected", QUEUE_PAGE)
+
+
+def _check_batch(faults: Faults, size: float, window: float, *, fifo: bool) -> None:
+    faults.check(BATCH_SIZE_FIFO if fifo else BATCH_SIZE, size)
+    faults.check(BATCH_WINDOW, window)
+    if is_token(size) or is_token(window):
+        return
+    if fifo and window:
+        faults.add("batching_window", window, "none for a FIFO queue", BATCH_WINDOW.page)
+    elif size > BATCH_SIZE_WITHOUT_WINDOW and window < 1:
+        faults.add(
+            "batching_window",
+            window,
+            f"1 to 300 seconds, because batch_size {size} is above {BATCH_SIZE_WITHOUT_WINDOW}",
+            BATCH_WINDOW.page,
+        )
+
+
+def _choose_concurrency(given: float | None, downstreams: Sequence[int], reserved: float | None) -> float:
     """The concurrency asked for, or the smallest that a downstream or the reserved concurrency leaves."""
     if given is not None:
         return given
@@ -102,7 +162,7 @@ def choose_concurrency(given: float | None, downstreams: Sequence[int], reserved
     return max(min(bounds), int(MAX_CONCURRENCY.low or 0))
 
 
-def check_concurrency(faults: Faults, max_concurrency: float, reserved: float | None) -> None:
+def _check_concurrency(faults: Faults, max_concurrency: float, reserved: float | None) -> None:
     """Note a concurrency that AWS refuses, or one above what the function has reserved.
 
     Above the reserved concurrency Lambda's pollers are throttled, and each throttled message spends one of
@@ -120,7 +180,7 @@ def check_concurrency(faults: Faults, max_concurrency: float, reserved: float | 
         )
 
 
-def choose_visibility(
+def _choose_visibility(
     faults: Faults, given: float | None, *, timeout: float | None, window: float
 ) -> float | None:
     """The visibility timeout in seconds: the given one, or six times the function's timeout plus the window.
@@ -157,15 +217,10 @@ def _check_visibility(faults: Faults, visibility: float, *, timeout: float | Non
         )
 
 
-def warn_of(
-    *,
-    visibility: float | None,
-    timeout: float | None,
-    window: float,
-    max_receive_count: float,
-    has_dead_letter_queue: bool,
-) -> Sequence[Warned]:
+def warn_of(chosen: Chosen, consuming: Consuming, *, has_dead_letter_queue: bool) -> Sequence[Warned]:
     """What is legal and still loses or repeats work, each with its two numbers and the remedy."""
+    visibility, timeout, window = chosen.visibility, consuming.timeout, chosen.window
+    max_receive_count = chosen.max_receive_count
     warned = []
     if (
         visibility is not None
@@ -198,8 +253,8 @@ def warn_of(
             Warned(
                 slug="dead-letters",
                 text="the given queue has 0 dead-letter queues; 1 is needed: a message that always fails"
-                " comes back until its retention ends and is then lost without a trace. Give the queue a redrive"
-                f" policy, or leave queue out ({QUEUE_PAGE})",
+                " comes back until its retention ends and is then lost without a trace. Give the queue a"
+                f" redrive policy, or leave queue out ({QUEUE_PAGE})",
             )
         )
     return warned

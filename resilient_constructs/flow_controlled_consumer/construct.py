@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from aws_cdk import Annotations, Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -17,20 +18,15 @@ from resilient_constructs.downstream import Downstream
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import OnCall, monitor
 from resilient_constructs.monitoring.published import as_cloudwatch
+from resilient_constructs.places import settle
 from resilient_constructs.resilient_function import Handler, ResilientFunction
 from resilient_constructs.stores import QueueStore
 from resilient_constructs.tokens import is_token, seconds
 
 from . import choices
-from .consuming import Consuming, expression_number, let_poll, read_function
-from .limits import (
-    ALARM_AGE,
-    BATCH_SIZE,
-    FUNCTION_TIMEOUT,
-    MAX_RECEIVE_COUNT,
-    QUEUE_PAGE,
-)
-from .signals import Emitted, consumer_section, consumer_signals
+from .consuming import Consuming, expected, expression_number, let_poll, read_function
+from .limits import ALARM_AGE
+from .signals import Emitted, consumer_section, consumer_signals, work_signals
 
 __all__ = ["FlowControlledConsumer"]
 
@@ -101,63 +97,57 @@ class FlowControlledConsumer(Construct):
         on_call: OnCall | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
+        settle(self, scope, construct_id)
         downstreams = (downstream,) if isinstance(downstream, Downstream) else tuple(downstream or ())
         faults = Faults(f"FlowControlledConsumer {construct_id!r}")
-        only_handlers = {
-            "timeout": timeout,
-            "memory_size": memory_size,
-            "environment": environment,
-            "reserved_concurrency": reserved_concurrency,
-        }
-        only_own_queues = {
-            "visibility_timeout": visibility_timeout,
-            "max_receive_count": max_receive_count,
-            "fifo": fifo or None,
-            "encryption_key": encryption_key,
-        }
-        choices.check_source(faults, handler=handler, function=function, only_handlers=only_handlers)
+        choices.check_source(
+            faults,
+            handler=handler,
+            function=function,
+            only_handlers={
+                "timeout": timeout,
+                "memory_size": memory_size,
+                "environment": environment,
+                "reserved_concurrency": reserved_concurrency,
+            },
+        )
         if handler is not None:
             handler.check(faults, mode="messages")
         if queue is not None:
-            choices.check_unused(faults, only_own_queues, "set it on the given queue itself", QUEUE_PAGE)
-            fifo = queue.fifo
-            dead_letter_queue = dead_letter_queue or _dead_letter_queue_of(queue)
-        if handler is not None and queue is not None and dead_letter_queue is None:
-            faults.add(
-                "dead_letter_queue", None, "the given queue's own, for what the handler rejects", QUEUE_PAGE
-            )
-
-        consuming = (
-            Consuming(
-                timeout=seconds(timeout, default=FUNCTION_TIMEOUT.default or 0),
-                reserved_concurrency=reserved_concurrency,
-                dimensions={},
-            )
-            if function is None
-            else read_function(function)
-        )
-        window = seconds(batching_window, default=0)
-        batch = choices.Batch(size=batch_size or BATCH_SIZE.default or 1, window=window)
-        batch.check(faults, fifo=fifo)
-        concurrency = choices.choose_concurrency(
-            max_concurrency, [each.max_concurrency for each in downstreams], consuming.reserved_concurrency
-        )
-        choices.check_concurrency(faults, concurrency, consuming.reserved_concurrency)
-        receives = max_receive_count or MAX_RECEIVE_COUNT.default or 0
-        alarm_age = seconds(alarm_when_older_than, default=ALARM_AGE.default or 0)
-        faults.check(FUNCTION_TIMEOUT, consuming.timeout)
-        faults.check(MAX_RECEIVE_COUNT, max_receive_count)
-        faults.check(ALARM_AGE, alarm_age)
-        visibility = None
-        if queue is None:
-            visibility = choices.choose_visibility(
+            choices.check_given_queue(
                 faults,
-                None if visibility_timeout is None else visibility_timeout.to_seconds(),
-                timeout=consuming.timeout,
-                window=window,
+                ignored={
+                    "visibility_timeout": visibility_timeout,
+                    "max_receive_count": max_receive_count,
+                    "fifo": fifo or None,
+                    "encryption_key": encryption_key,
+                },
             )
+            fifo = queue.fifo
+            encryption_key = queues.facts_of(queue).key
+            dead_letter_queue = dead_letter_queue or _dead_letter_queue_of(queue)
+            choices.check_dead_letters(faults, handler, dead_letter_queue)
+        consuming = expected(timeout, reserved_concurrency) if function is None else read_function(function)
+        chosen = choices.choose(
+            faults,
+            consuming=consuming,
+            own_queue=queue is None,
+            fifo=fifo,
+            downstreams=[each.max_concurrency for each in downstreams],
+            max_concurrency=max_concurrency,
+            batch_size=batch_size,
+            window=seconds(batching_window, default=0),
+            visibility=None if visibility_timeout is None else visibility_timeout.to_seconds(),
+            max_receive_count=max_receive_count,
+            alarm_age=seconds(alarm_when_older_than, default=ALARM_AGE.default or 0),
+        )
         faults.raise_any()
 
+        self.max_concurrency = chosen.concurrency
+        """How many invocations may run at once."""
+        self.visibility_timeout_seconds = chosen.visibility
+        """How long a received message stays hidden; None where a given queue decides."""
+        queue_name = None
         if queue is None:
             name = queues.name_queue(self, fifo=fifo)
             dead_letter_queue = dead_letter_queue or queues.make_dead_letter_queue(
@@ -168,24 +158,16 @@ class FlowControlledConsumer(Construct):
                 "Queue",
                 name=name,
                 fifo=fifo,
-                visibility_timeout=visibility or 0,
+                visibility_timeout=chosen.visibility or 0,
                 dead_letter_queue=dead_letter_queue,
-                max_receive_count=receives,
+                max_receive_count=chosen.max_receive_count,
                 encryption_key=encryption_key,
             )
             queue_name = name.name
-        else:
-            queue_name = queue.queue_name
-            encryption_key = queue.encryption_master_key
         self.queue: sqs.IQueue = queue
         """The queue that messages wait in."""
         self.dead_letter_queue: sqs.IQueue | None = dead_letter_queue
         """Where messages are given up to; None only where a given queue has none."""
-        self.max_concurrency = concurrency
-        """How many invocations may run at once."""
-        self.visibility_timeout_seconds = visibility
-        """How long a received message stays hidden; None where a given queue decides."""
-
         self.resilient_function: ResilientFunction | None = None
         """The function made from the handler, with its role and log group; None where one was given."""
         if handler is not None:
@@ -195,60 +177,83 @@ class FlowControlledConsumer(Construct):
                 handler=handler,
                 mode="messages",
                 dead_letter_queue=dead_letter_queue,
-                downstreams=[each.settings(concurrency) for each in downstreams],
+                downstreams=[each.settings(chosen.concurrency) for each in downstreams],
+                service=construct_id,
                 timeout=timeout,
                 memory_size=memory_size,
                 environment=environment,
                 reserved_concurrency=reserved_concurrency,
-                on_call=on_call,
+                monitored=False,  # its signals are this construct's, see below
             )
-            function = self.resilient_function.function
-            dimensions: Mapping[str, str] = {"FunctionName": function.function_name}
-        else:
-            dimensions = consuming.dimensions
-        self.function: lambda_.IFunction = function
+        self.function: lambda_.IFunction = (
+            self.resilient_function.function if self.resilient_function else cast(lambda_.IFunction, function)
+        )
         """The function that consumes."""
 
-        let_poll(self, function, queue, encryption_key, given=handler is None)
+        grants = let_poll(self, self.function, queue, encryption_key, given=function is not None)
         self.event_source_mapping = lambda_.CfnEventSourceMapping(
             self,
             "EventSourceMapping",
             event_source_arn=queue,
-            function_name=function if isinstance(function, lambda_.Function) else function.function_arn,
-            batch_size=batch.size,
-            maximum_batching_window_in_seconds=window or None,
+            function_name=self.function
+            if isinstance(self.function, lambda_.Function)
+            else self.function.function_arn,
+            batch_size=chosen.batch_size,
+            maximum_batching_window_in_seconds=chosen.window or None,
             function_response_types=["ReportBatchItemFailures"],
-            scaling_config={"maximumConcurrency": concurrency},
+            scaling_config={"maximumConcurrency": chosen.concurrency},
             metrics_config={"metrics": ["EventCount"]},
             filter_criteria=choices.filter_criteria(filters),
         )
         """What takes messages from the queue and invokes the function."""
+        if function is not None:
+            # a function of ours stands after its own policy; a given one's policy may stand anywhere
+            for grant in grants:
+                grant.apply_before(self.event_source_mapping)
         for each in downstreams:
-            each.register(self, concurrency)
-        self._warn(visibility, consuming.timeout, window, receives, dead_letter_queue)
-
+            each.register(self, chosen.concurrency)
+        warned = choices.warn_of(chosen, consuming, has_dead_letter_queue=dead_letter_queue is not None)
+        for warning in warned:
+            Annotations.of(self).add_warning_v2(
+                f"resilient:FlowControlledConsumer/{warning.slug}", warning.text
+            )
         self._emitted = Emitted(
-            queue_name=queue_name,
+            queue_name=queue_name or queue.queue_name,
             dead_letter_queue_name=None if dead_letter_queue is None else dead_letter_queue.queue_name,
             mapping_id=self.event_source_mapping.ref,
-            function=dimensions,
+            function=consuming.dimensions or {"FunctionName": self.function.function_name},
         )
-        self.alarms: Mapping[str, cloudwatch.CfnAlarm] = monitor(
+        self.alarms: Mapping[str, cloudwatch.CfnAlarm] = self._monitor(
+            construct_id, chosen, consuming, on_call
+        )
+        """The alarms by signal: ``OldestMessageAge``, ``DeadLetters``, ``FailingMessages`` …"""
+
+    def _monitor(
+        self, title: str, chosen: choices.Chosen, consuming: Consuming, on_call: OnCall | None
+    ) -> Mapping[str, cloudwatch.CfnAlarm]:
+        ours = self.resilient_function
+        return monitor(
             self,
-            signals=consumer_signals(
-                self._emitted,
-                max_concurrency=expression_number(concurrency),
-                alarm_age=alarm_age,
-                fifo=fifo,
+            signals=(
+                *consumer_signals(
+                    self._emitted,
+                    max_concurrency=expression_number(chosen.concurrency),
+                    alarm_age=chosen.alarm_age,
+                    fifo=chosen.fifo,
+                ),
+                *work_signals(
+                    self._emitted.function, timeout=consuming.timeout, our_runtime=ours is not None
+                ),
             ),
             section=consumer_section(
-                construct_id,
+                title,
                 self._emitted,
-                max_concurrency=None if is_token(concurrency) else concurrency,
+                max_concurrency=None if is_token(chosen.concurrency) else chosen.concurrency,
+                timeout=consuming.timeout,
+                log_group=None if ours is None else ours.log_group.log_group_name,
             ),
             on_call=on_call,
         )
-        """The alarms by signal: ``OldestMessageAge``, ``DeadLetters``, ``FailingMessages`` …"""
 
     def messages(self, *, message_group: str | None = None, deduplicate_by: str | None = None) -> QueueStore:
         """This consumer's queue as a place for an API route to store what it accepts.
@@ -265,7 +270,7 @@ class FlowControlledConsumer(Construct):
         The CDK's own method of this name lets it look up the queue's URL and attributes as well.
         """
         self.queue.grant(grantee, "sqs:SendMessage")
-        key = self.queue.encryption_master_key
+        key = queues.facts_of(self.queue).key
         if key is not None:
             # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
             key.grant(grantee, "kms:Decrypt", "kms:GenerateDataKey")
@@ -301,26 +306,6 @@ class FlowControlledConsumer(Construct):
                 f"{self.node.path}: its queue has no dead-letter queue, so there is no metric of it"
             )
         return as_cloudwatch(dead_letters["waiting"])
-
-    def _warn(
-        self,
-        visibility: float | None,
-        timeout: float | None,
-        window: float,
-        receives: float,
-        dead_letter_queue: sqs.IQueue | None,
-    ) -> None:
-        warned = choices.warn_of(
-            visibility=visibility,
-            timeout=timeout,
-            window=window,
-            max_receive_count=receives,
-            has_dead_letter_queue=dead_letter_queue is not None,
-        )
-        if warned:
-            annotations = Annotations.of(self)
-            for each in warned:
-                annotations.add_warning_v2(f"resilient:FlowControlledConsumer/{each.slug}", each.text)
 
 
 def _dead_letter_queue_of(queue: sqs.IQueue) -> sqs.IQueue | None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aws_cdk import Annotations, Tokenization
+from aws_cdk import Annotations, Duration, Tokenization
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from resilient_constructs.tokens import is_token
+from resilient_constructs.resilient_function.limits import TIMEOUT
+from resilient_constructs.tokens import is_token, seconds
 
 from .limits import CONFIGURE_PAGE, FUNCTION_TIMEOUT_UNSET
 
-__all__ = ["Consuming", "expression_number", "let_poll", "read_function"]
+__all__ = ["Consuming", "expected", "expression_number", "let_poll", "read_function"]
 
 # Exactly these are required of the execution role by Lambda's pollers. The CDK's grant_consume_messages adds
 # ChangeMessageVisibility and GetQueueUrl, which no poller calls.
@@ -35,6 +37,15 @@ class Consuming:
     timeout: float | None
     reserved_concurrency: float | None
     dimensions: Mapping[str, str]
+
+
+def expected(timeout: Duration | None, reserved_concurrency: float | None) -> Consuming:
+    """What is known of a function that is still to be made from a handler."""
+    return Consuming(
+        timeout=seconds(timeout, default=TIMEOUT.default or 0),
+        reserved_concurrency=reserved_concurrency,
+        dimensions={},
+    )
 
 
 def read_function(function: lambda_.IFunction) -> Consuming:
@@ -60,22 +71,24 @@ def read_function(function: lambda_.IFunction) -> Consuming:
 
 def let_poll(
     scope: Construct, function: lambda_.IFunction, queue: sqs.IQueue, key: kms.IKey | None, *, given: bool
-) -> None:
+) -> Sequence[iam.Grant]:
     """Grant the function's role what Lambda's pollers do in its name, and nothing else.
 
     :param key: the customer key that encrypts the queue, if any
     :param given: whether the function was made elsewhere, so that its role may be out of reach
+    :return: what must stand before the event source mapping, because Lambda checks it when that is made
     """
-    queue.grant(function, *_POLL)
-    if key is not None:
-        key.grant(function, "kms:Decrypt")
     if given and function.role is None:
+        decrypt = "" if key is None else " and kms:Decrypt on its key"
         Annotations.of(scope).add_warning_v2(
             "resilient:FlowControlledConsumer/role",
             f"The given function was imported without its role, so 0 of the {len(_POLL)} permissions that"
             f" Lambda's pollers need could be granted. Import it with its role, or allow it"
-            f" {', '.join(_POLL)} on the queue{'' if key is None else ' and kms:Decrypt on its key'} ({CONFIGURE_PAGE})",
+            f" {', '.join(_POLL)} on the queue{decrypt} ({CONFIGURE_PAGE})",
         )
+        return ()
+    granted = queue.grant(function, *_POLL)
+    return (granted,) if key is None else (granted, key.grant(function, "kms:Decrypt"))
 
 
 def expression_number(value: float) -> str:

@@ -11,7 +11,6 @@ __all__ = [
     "BATCH_SIZE_WITHOUT_WINDOW",
     "BATCH_WINDOW",
     "CONFIGURE_PAGE",
-    "FUNCTION_TIMEOUT",
     "FUNCTION_TIMEOUT_UNSET",
     "MAX_CONCURRENCY",
     "MAX_RECEIVE_COUNT",
@@ -56,14 +55,6 @@ MAX_RECEIVE_COUNT = Limit(
 # "We recommend setting the maxReceiveCount on your source queue's redrive policy to at least 5."
 RECOMMENDED_RECEIVES = 5
 
-FUNCTION_TIMEOUT = Limit(
-    prop="timeout",
-    low=1,
-    high=900,
-    unit="seconds",
-    page="https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html",
-    default=30,
-)
 # What Lambda takes when a function's timeout is not set.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
 FUNCTION_TIMEOUT_UNSET = 3

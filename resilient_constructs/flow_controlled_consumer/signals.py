@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resilient_constructs.monitoring import (
     Lane,
@@ -14,8 +14,9 @@ from resilient_constructs.monitoring import (
     Severity,
     Signal,
 )
+from resilient_constructs.resilient_function.signals import function_panels, function_signals
 
-__all__ = ["Emitted", "consumer_section", "consumer_signals"]
+__all__ = ["Emitted", "consumer_section", "consumer_signals", "work_signals"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,8 +160,9 @@ def _dead_letters(emitted: Emitted) -> Signal:
         name="DeadLetters",
         title="Messages gave up",
         because="They failed too often or the handler rejected them. Read the reason in the message's"
-        " attributes and the FAILED or REJECTED records before redriving. Goes off as well when a message is sent to or"
-        " received from the dead-letter queue, so that one drained within the minute is not missed.",
+        " attributes and the FAILED or REJECTED records before redriving. Goes off as well when"
+        " one is sent to or received from the dead-letter queue, so that none is missed that was drained at"
+        " once.",
         metric=Math(
             expression="MAX([waiting, sent, received])",
             metrics=emitted.dead_letters,
@@ -171,15 +173,41 @@ def _dead_letters(emitted: Emitted) -> Signal:
     )
 
 
+def work_signals(
+    function: Mapping[str, str], *, timeout: float | None, our_runtime: bool
+) -> tuple[Signal, ...]:
+    """When the consuming function should wake someone.
+
+    Not its duration: a batch cut off by the timeout is an error, and its panel shows how close the rest came.
+
+    :param function: its CloudWatch dimensions
+    :param timeout: its timeout in seconds, if known
+    :param our_runtime: whether it writes STARTED and COMPLETED records
+    """
+    wanted = {"Errors", "Throttles", *(("Unfinished",) if our_runtime else ())}
+    timeout = 1 if timeout is None else timeout
+    return tuple(
+        replace(signal, metric=replace(signal.metric, dimensions=function))
+        if isinstance(signal.metric, Metric)
+        else signal
+        for signal in function_signals(function_name=function["FunctionName"], timeout_seconds=timeout)
+        if signal.name in wanted
+    )
+
+
 def consumer_section(
     title: str,
     emitted: Emitted,
     *,
     max_concurrency: float | None,
+    timeout: float | None,
+    log_group: str | None,
 ) -> Section:
     """What the dashboard shows of a consumer: what waits, what runs, what fails.
 
     :param max_concurrency: drawn as a line; None when only CloudFormation knows it
+    :param timeout: the function's timeout in seconds, if known
+    :param log_group: the log group of a function with our runtime, for the saved queries
     """
     panels = [
         Panel(
@@ -205,7 +233,20 @@ def consumer_section(
         panels.append(
             Panel(title=f"{title}: dead letters", left=tuple(emitted.dead_letters.values()), threshold=1)
         )
-    return Section(title=title, lane=Lane.WORK, panels=tuple(panels))
+    if log_group is not None:
+        panels.extend(
+            function_panels(
+                function_name=emitted.function["FunctionName"],
+                timeout_seconds=timeout or 0,
+                concurrency_limit=max_concurrency,
+            )
+        )
+    return Section(
+        title=title,
+        lane=Lane.WORK,
+        panels=tuple(panels),
+        log_groups=() if log_group is None else (log_group,),
+    )
 
 
 def _sqs(queue_name: str, name: str, statistic: str, label: str | None) -> Metric:

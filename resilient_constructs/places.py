@@ -1,0 +1,86 @@
+"""Where a construct stands, remembered when it is made instead of asked for later.
+
+A construct's stack and path cost round trips to Node each time. Our constructs know their scope when they
+begin, so they note it here; what nobody noted is asked for once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from aws_cdk import Names, Stack
+from constructs import Construct, IConstruct
+
+from .tokens import is_token
+
+__all__ = ["same_stack", "settle", "stack_of", "unique_name"]
+
+_HASH = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Place:
+    stack: Stack
+    path: str | None
+    """IDs from the stack down, by ``/``; None where a scope in between is not ours."""
+
+
+_places: WeakKeyDictionary[IConstruct, _Place] = WeakKeyDictionary()
+_stack_names: WeakKeyDictionary[Stack, str] = WeakKeyDictionary()
+
+
+def settle(construct: Construct, scope: Construct, construct_id: str) -> None:
+    """Note that ``construct`` was made in ``scope``; the first thing that our constructs do."""
+    if isinstance(scope, Stack):
+        _places[construct] = _Place(stack=scope, path=construct_id)
+        return
+    around = _places.get(scope)
+    if around is not None:
+        path = None if around.path is None else f"{around.path}/{construct_id}"
+        _places[construct] = _Place(stack=around.stack, path=path)
+
+
+def stack_of(construct: IConstruct) -> Stack:
+    """The stack that ``construct`` is in."""
+    if isinstance(construct, Stack):
+        return construct
+    place = _places.get(construct)
+    if place is None:
+        place = _places[construct] = _Place(stack=Stack.of(construct), path=None)
+    return place.stack
+
+
+def same_stack(one: IConstruct, other: IConstruct) -> bool:
+    """Whether both are in the same stack."""
+    # by identity in Node: the Python object of a stack may be collected and made anew
+    return _identity(stack_of(one)) == _identity(stack_of(other))
+
+
+def unique_name(construct: Construct, *, max_length: int) -> str:
+    """A name of letters, digits and hyphens that no other construct of the app has.
+
+    Begins with the stack's name and the construct's path, as far as they fit, and ends in a hash of both.
+    """
+    place = _places.get(construct)
+    if place is None or place.path is None:
+        return Names.unique_resource_name(construct, max_length=max_length, separator="-")
+    whole = f"{_stack_name(place.stack)}/{place.path}"
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", whole).strip("-")
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:_HASH]
+    return f"{readable[: max_length - _HASH - 1].rstrip('-')}-{digest}"
+
+
+def _stack_name(stack: Stack) -> str:
+    name = _stack_names.get(stack)
+    if name is None:
+        given = stack.stack_name
+        # a nested stack's name is only known to CloudFormation; its construct ID does as well
+        name = _stack_names[stack] = stack.node.id if is_token(given) else given
+    return name
+
+
+def _identity(stack: Stack) -> str:
+    return str(stack.__jsii_ref__.ref)  # type: ignore[attr-defined]
