@@ -25,6 +25,7 @@ __all__ = ["demo"]
 _NOT_BALANCED = 1
 _USAGE = 2
 _CANNOT_GO_ON = 3
+_WHERE = "\nRun it in a clone of the repository, where examples/ is, or give --profile and --app."
 
 
 def demo(
@@ -67,7 +68,7 @@ def demo(
     except Interrupted as stopped:
         _fail(f"stopped by {signal.Signals(stopped.number).name}; no process is left", 128 + stopped.number)
     except ProfileError as error:
-        _fail(str(error), _USAGE)
+        _fail(f"{error}{'' if profile.exists() else _WHERE}", _USAGE)
     except (DemoError, LocalAwsError, OSError) as error:
         _fail(str(error), _CANNOT_GO_ON)
     finally:

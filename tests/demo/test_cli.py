@@ -1,0 +1,65 @@
+"""The command line: help, version, and one clear line for everything that is missing or wrong."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from resilient_constructs import __version__, cli
+
+
+def test_only_what_exists_is_listed() -> None:
+    """The help lists the commands of this version."""
+    result = CliRunner().invoke(cli._app(), ["--help"], env={"COLUMNS": "100"})
+    assert result.exit_code == 0
+    for command in ("demo", "local", "version"):
+        assert command in result.output
+    for later in ("forecast", "redrive", "soak"):
+        assert later not in result.output
+
+
+def test_version_is_the_packages() -> None:
+    """``resilient version`` prints what ``__version__`` says."""
+    assert CliRunner().invoke(cli._app(), ["version"]).output.strip() == __version__
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich", "plotly", "yaml"])
+def test_a_missing_extra_is_told_with_its_command(
+    missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the extra's packages the command names the one that is missing and what to run."""
+    for name in list(sys.modules):
+        if name.startswith("resilient_constructs.demo"):
+            monkeypatch.delitem(sys.modules, name)
+        if name == missing or name.startswith(f"{missing}."):
+            monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert missing in said
+    assert 'pip install "resilient-constructs[local]"' in said
+
+
+def test_a_profile_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside a clone the demo says where to run it, before anything is started."""
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli._app(), ["demo"])
+    assert result.exit_code == 2
+    assert "examples/load/demo.yml: cannot be read" in result.output
+    assert "clone of the repository" in result.output
+
+
+def test_a_wrong_profile_is_told(write_profile: Callable[[str], Path]) -> None:
+    """A profile that can't be driven ends in exit code 2 with all its faults and no traceback."""
+    result = CliRunner().invoke(
+        cli._app(), ["demo", "--profile", str(write_profile("config: {phases: [{}]}"))]
+    )
+    assert result.exit_code == 2
+    assert "config.phases[0] has neither" in result.output
+    assert "Traceback" not in result.output
