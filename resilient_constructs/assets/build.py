@@ -55,6 +55,9 @@ DEFAULT_EXCLUDE = (
 RUNTIME_REQUIREMENTS = Path(__file__).with_name("runtime-requirements.txt")
 """What the layer holds besides our runtime: pinned, with hashes."""
 
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MAX_UNZIPPED_BYTES = 250 * 1024 * 1024
+
 # What an installer notes about itself or about this machine; no two installers write the same.
 _INSTALLER_NOTES = (
     "__pycache__",
@@ -92,7 +95,7 @@ def runtime_layer_asset(*, installer: Installer | None = None) -> Asset:
     owner = "The runtime layer of resilient-constructs"
     dependencies = _installed(requirements, owner=owner, target=None, pinned=True, installer=installer)
     source = entries_below(_runtime_source(), exclude=DEFAULT_EXCLUDE, prefix="python/resilient_runtime/")
-    return _sealed("layer", source, dependencies, prefix="python/")
+    return _sealed("layer", owner, source, dependencies, prefix="python/")
 
 
 def function_asset(
@@ -115,7 +118,7 @@ def function_asset(
     dependencies = None
     if requirements is not None and requirements.needs_install:
         dependencies = _installed(requirements, owner=owner, target=target, installer=installer)
-    return _sealed("function", source, dependencies)
+    return _sealed("function", owner, source, dependencies)
 
 
 def _runtime_source() -> Path:
@@ -174,7 +177,20 @@ def _refuse_compiled(entries: Iterable[Entry], *, owner: str) -> None:
         raise AssetError(f"{owner} must fit every architecture, but has compiled modules: {listed}")
 
 
-def _sealed(kind: str, source: list[Entry], dependencies: Path | None, *, prefix: str = "") -> Asset:
+def _refuse_too_large(path: Path, *, owner: str) -> None:
+    with zipfile.ZipFile(path) as archive:
+        size = sum(info.file_size for info in archive.infolist())
+    if size > MAX_UNZIPPED_BYTES:
+        raise AssetError(
+            f"{owner}: the code and its dependencies are {size:,} bytes unzipped; Lambda takes at most "
+            f"{MAX_UNZIPPED_BYTES:,}, layers included. Exclude what is not needed "
+            "(https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html)"
+        )
+
+
+def _sealed(
+    kind: str, owner: str, source: list[Entry], dependencies: Path | None, *, prefix: str = ""
+) -> Asset:
     """The archive of a source and its dependencies, cached by content; the user's own files win."""
     seal = seal_of(dependencies) if dependencies is not None else ""
     known = "\n".join((_FORMAT, kind, content_hash(source), seal or "", prefix))
@@ -183,8 +199,9 @@ def _sealed(kind: str, source: list[Entry], dependencies: Path | None, *, prefix
     def build(to: Path) -> None:
         if dependencies is None:
             write_zip(source, to, seal=key)
-            return
-        with zipfile.ZipFile(dependencies) as archive:
-            write_zip([*source, *entries_of_zip(archive, prefix=prefix)], to, seal=key)
+        else:
+            with zipfile.ZipFile(dependencies) as archive:
+                write_zip([*source, *entries_of_zip(archive, prefix=prefix)], to, seal=key)
+        _refuse_too_large(to, owner=owner)
 
     return Asset(path=cached(f"{kind}-{key}.zip", build), hash=key)

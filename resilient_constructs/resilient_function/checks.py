@@ -47,6 +47,9 @@ def check_mode(
         faults.add("mode", mode, "'event' or 'messages'", SQS_PAGE)
     elif mode == "messages" and dead_letter_queue is None:
         faults.add("dead_letter_queue", None, "a queue for rejected messages in mode 'messages'", SQS_PAGE)
+    elif mode == "event" and dead_letter_queue is not None:
+        allowed = "None in mode 'event', which rejects nothing; asynchronous=True has a queue of its own"
+        faults.add("dead_letter_queue", "a queue", allowed, ASYNC_PAGE)
     if mode == "messages" and asynchronous:
         faults.add("asynchronous", True, "False in mode 'messages', where Lambda polls SQS", SQS_PAGE)
 

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 __all__ = ["ResilientFunction"]
 
 _ENTRY_POINT = "resilient_runtime.entry.handler"
-_RUNTIME = "python3.13"
+# The newest that Lambda manages. https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+_RUNTIME = "python3.14"
 _ARCHITECTURE = "arm64"
 
 
@@ -99,7 +100,7 @@ class ResilientFunction(Construct):
         :param timeout: 1 second to 15 minutes. Default: 30 seconds
         :param memory_size: 128 to 10,240 MB, and processor time in proportion. Default: 256 MB
         :param architecture: the processor, for the dependencies' wheels too. Default: arm64
-        :param runtime: which Python. Default: 3.13
+        :param runtime: which Python. Default: 3.14
         :param environment: further environment variables; names that start with ``RESILIENT_`` are ours
         :param layers: up to four layers besides the runtime's own
         :param reserved_concurrency: environments kept for this function, and its cap. Default: it shares the
@@ -129,7 +130,7 @@ class ResilientFunction(Construct):
         python = _RUNTIME if runtime is None else runtime.name
 
         faults = Faults(owner)
-        handler.check(faults, mode=mode)
+        handler.check(faults, mode=mode, python=python.removeprefix("python"))
         faults.check(TIMEOUT, self.timeout_seconds)
         faults.check(MEMORY, memory_size)
         faults.check(RESERVED_CONCURRENCY, reserved_concurrency)
@@ -296,7 +297,7 @@ def _lambda_service() -> iam.ServicePrincipal:
 
 @functools.cache
 def _default_runtime() -> lambda_.Runtime:
-    return lambda_.Runtime.PYTHON_3_13
+    return lambda_.Runtime.PYTHON_3_14
 
 
 @functools.cache

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +49,11 @@ class Handler:
         """
         return cls(directory=Path(directory).expanduser(), entry=entry, exclude=tuple(exclude))
 
-    def check(self, faults: Faults, *, mode: Mode) -> None:
-        """Note what is wrong: no such folder, file or function, or one that cannot be called in this mode."""
+    def check(self, faults: Faults, *, mode: Mode, python: str = "3.11") -> None:
+        """Note what is wrong: no such folder, file or function, or one that cannot be called in this mode.
+
+        :param python: the Python that will run it; its grammar may be newer than the one of this machine
+        """
         if not self.directory.is_dir():
             faults.add("handler", str(self.directory), "a folder that exists", HANDLER_PAGE)
             return
@@ -66,7 +71,7 @@ class Handler:
         if is_excluded(relative, (*DEFAULT_EXCLUDE, *self.exclude)):
             faults.add("handler", self.entry, f"a file that is not excluded, and {relative} is", HANDLER_PAGE)
             return
-        self._check_function(path, function, mode, faults)
+        self._check_function(path, function, mode, python, faults)
 
     def _file_of(self, module: str) -> Path | None:
         base = self.directory.joinpath(*module.split("."))
@@ -75,10 +80,13 @@ class Handler:
                 return path
         return None
 
-    def _check_function(self, path: Path, function: str, mode: Mode, faults: Faults) -> None:
+    def _check_function(self, path: Path, function: str, mode: Mode, python: str, faults: Faults) -> None:
+        source = path.read_bytes()
         try:
-            tree = ast.parse(path.read_bytes(), filename=str(path))
+            tree = ast.parse(source, filename=str(path))
         except (SyntaxError, ValueError) as error:
+            if _is_newer(python) and re.search(rb"\b%s\b" % function.encode(), source):
+                return  # perhaps a grammar that this Python does not know yet: not ours to refuse
             faults.add("handler", self.entry, f"Python that compiles, and {path} says: {error}", HANDLER_PAGE)
             return
         names = dict(_names(tree.body))
@@ -94,6 +102,11 @@ class Handler:
         elif isinstance(made, ast.FunctionDef) and not _takes_two(made):
             allowed = f"a function called with {_ARGUMENTS[mode]} in mode {mode!r}"
             faults.add("handler", self.entry, allowed, HANDLER_PAGE)
+
+
+def _is_newer(python: str) -> bool:
+    numbers = python.split(".")
+    return all(each.isdigit() for each in numbers) and tuple(map(int, numbers)) > sys.version_info[:2]
 
 
 def _is_function(node: ast.stmt) -> bool:

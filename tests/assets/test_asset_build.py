@@ -65,6 +65,15 @@ def test_own_exclude(handlers: Path) -> None:
     assert names(asset) == ["delivery.py"]
 
 
+def test_too_large(handlers: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    """Code that Lambda would refuse for its size is refused before anything is deployed, and not cached."""
+    monkeypatch.setattr(build, "MAX_UNZIPPED_BYTES", 10)
+    for _ in range(2):
+        with pytest.raises(AssetError, match=r"ResilientFunction 'D': .* bytes unzipped; .* at most 10"):
+            pack(handlers)
+    assert list(cache.glob("*.zip")) == []
+
+
 def test_dependencies(handlers: Path, make_wheel: MakeWheel, installer: Installer) -> None:
     """Dependencies and theirs lie beside the handler, without scripts and the installer's own notes."""
     make_wheel("lower")

@@ -59,10 +59,10 @@ def statements_of(template: Template) -> list[dict[str, Any]]:
 
 
 def test_defaults(plain: Template) -> None:
-    """A function is arm64, on Python 3.13, with memory and timeout said, JSON logs and tracing."""
+    """A function is arm64, on the newest Python, with memory and timeout said, JSON logs and tracing."""
     function = function_of(plain)
     assert function["Architectures"] == ["arm64"]
-    assert function["Runtime"] == "python3.13"
+    assert function["Runtime"] == "python3.14"
     assert function["MemorySize"] == 256
     assert function["Timeout"] == 30
     assert function["TracingConfig"] == {"Mode": "Active"}
@@ -225,6 +225,12 @@ def test_all_faults_at_once(stack: Stack, tmp_path: Path) -> None:
     ):
         assert told in str(caught.value)
     assert str(caught.value).count("https://docs.aws.amazon.com/lambda/") == 12
+
+
+def test_dead_letters_without_messages(stack: Stack, handler: Handler) -> None:
+    """A dead-letter queue that nothing would use is refused, and so is the grant that would go with it."""
+    with pytest.raises(ValueError, match="None in mode 'event'"):
+        ResilientFunction(stack, "D", handler=handler, dead_letter_queue=sqs.Queue(stack, "Q"))
 
 
 def test_half_seconds(stack: Stack, handler: Handler) -> None:

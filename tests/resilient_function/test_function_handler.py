@@ -124,6 +124,16 @@ def test_does_not_compile(tmp_path: Path) -> None:
     assert "line 2" in fault
 
 
+def test_newer_grammar(tmp_path: Path) -> None:
+    """Grammar that this machine's Python does not know is no fault where the function's Python is newer."""
+    write(tmp_path, "def deliver(order, call): return <a grammar of tomorrow>\n")
+    handler = Handler.from_directory(tmp_path, "delivery.deliver")
+    for python, faulty in (("3.99", False), ("3.11", True)):
+        faults = Faults("ResilientFunction 'D'")
+        handler.check(faults, mode="messages", python=python)
+        assert bool(faults.found) is faulty
+
+
 def test_async(tmp_path: Path) -> None:
     """An async function is refused: nobody would await it and its messages would count as done."""
     (fault,) = faults_of(write(tmp_path, "async def deliver(order, call): ..."), "delivery.deliver")
