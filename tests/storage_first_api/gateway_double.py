@@ -73,7 +73,7 @@ class _Input:
 
 class _Util:
     def urlEncode(self, text: str) -> str:  # noqa: N802 - AWS's name
-        return quote_plus(text, safe=".-*_", errors="surrogatepass")
+        return quote_plus(text, safe="*", errors="surrogatepass").replace("~", "%7E")
 
     def escapeJavaScript(self, text: str) -> str:  # noqa: N802 - AWS's name
         return escape_java_script(text)

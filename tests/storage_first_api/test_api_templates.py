@@ -10,6 +10,7 @@ from gateway_double import REQUEST_ID, Request, answer, form, render
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from resilient_constructs.local import vtl
 from resilient_constructs.storage_first_api import templates
 
 BUS = "arn:aws:events:eu-west-1:111122223333:event-bus/Orders"
@@ -272,3 +273,15 @@ def test_templates_are_one_line(name: str) -> None:
     assert "\n" not in getattr(templates, name)()
     assert "\n" not in templates.send_message(message_group="a", deduplicate_by="b", fifo=True)
     assert "\n" not in templates.put_events(**STORE)
+
+
+@awkward
+@given(bodies())
+def test_local_aws_sends_the_same(body: str) -> None:
+    """The local AWS renders these templates to the same requests as this test's own API Gateway."""
+    local = vtl.Request(body=body, context={"requestId": REQUEST_ID, "requestTimeEpoch": 1_700_000_000_123})
+    message, event = templates.send_message(), templates.put_events(**STORE)
+    request = Request(body=body)
+    assert form(vtl.render(message, local).text) == form(render(message, request))
+    if body != "'":
+        assert json.loads(vtl.render(event, local).text) == json.loads(render(event, request))
