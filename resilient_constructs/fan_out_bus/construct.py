@@ -67,13 +67,14 @@ class FanOutBus(Construct):
         self._encryption_key = encryption_key
         self.event_bus: events.IEventBus = event_bus or events.EventBus(self, "Bus", kms_key=encryption_key)
         """The bus that ``PutEvents`` goes to."""
+        self._bus_arn = self.event_bus.event_bus_arn
         self.archive: events.CfnArchive | None = None
         """The archive to replay from; None where it was declined."""
         if archive:
             self.archive = events.CfnArchive(
                 self,
                 "Archive",
-                source_arn=self.event_bus.event_bus_arn,
+                source_arn=self._bus_arn,
                 retention_days=days,
                 kms_key_identifier=None if encryption_key is None else encryption_key.key_arn,
             )
@@ -85,7 +86,7 @@ class FanOutBus(Construct):
         :param source: the events' ``source``, for example ``shop``
         :param detail_type: their ``detail-type``, for example ``OrderPlaced``
         """
-        return EventStore(bus=self.event_bus, source=source, detail_type=detail_type)
+        return EventStore(bus=self.event_bus, source=source, detail_type=detail_type, bus_arn=self._bus_arn)
 
     def subscribe(
         self,

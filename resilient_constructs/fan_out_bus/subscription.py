@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from aws_cdk import Annotations
+from aws_cdk import Annotations, Fn
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
@@ -185,15 +185,23 @@ class Subscription(Construct):
 
     def metric_delivered(self) -> cloudwatch.Metric:
         """Events handed to the queue, or given up on."""
-        return as_cloudwatch(self._emitted.delivered)
+        return as_cloudwatch(self._published.delivered)
 
     def metric_failed(self) -> cloudwatch.Metric:
         """Events that EventBridge gave up on."""
-        return as_cloudwatch(self._emitted.failed)
+        return as_cloudwatch(self._published.failed)
 
     def metric_undelivered(self) -> cloudwatch.Metric:
         """Events that wait in the delivery dead-letter queue."""
-        return as_cloudwatch(self._emitted.undelivered)
+        return as_cloudwatch(self._published.undelivered)
+
+    @property
+    def _published(self) -> Emitted:
+        # The written-out name holds the UUID of the stack that it stands in, so it is wrong in an alarm of
+        # another stack. Ref would answer "bus|rule", so the name is cut from the ARN.
+        # https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/1949
+        position = 1 if self._emitted.bus_name is None else 2
+        return replace(self._emitted, rule_name=Fn.select(position, Fn.split("/", self.rule.attr_arn)))
 
     def _let_deliver(self, rule_arn: str) -> tuple[iam.Grant, iam.Grant]:
         # exactly SendMessage for exactly this rule; the CDK's SqsQueue target also lets it look up the

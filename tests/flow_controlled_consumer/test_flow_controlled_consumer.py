@@ -398,6 +398,17 @@ def test_its_metrics_are_those_of_its_own_queue(stack: Stack) -> None:
     assert consumer.metric_failed().metric_name == "FailedInvokeEventCount"
 
 
+def test_its_metrics_can_be_watched_from_another_stack() -> None:
+    """A metric used in another stack names the queue by an export, not by that stack's own UUID."""
+    app = App()
+    shop, watch = Stack(app, "Shop"), Stack(app, "Watch")
+    consumer = FlowControlledConsumer(shop, "Delivery", function=make_function(shop))
+    consumer.metric_waiting().create_alarm(watch, "Alarm", threshold=1, evaluation_periods=1)
+    alarm = only(assertions.Template.from_stack(watch), "AWS::CloudWatch::Alarm")
+    (dimension,) = alarm["Dimensions"]
+    assert "Fn::ImportValue" in dimension["Value"]
+
+
 def test_its_queue_is_a_place_to_store_messages(stack: Stack) -> None:
     """An API route can store in the consumer's queue, by message group where it is FIFO."""
     consumer = FlowControlledConsumer(stack, "Delivery", function=make_function(stack), fifo=True)
