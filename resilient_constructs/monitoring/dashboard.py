@@ -106,12 +106,12 @@ class _Board:
             Shown(section=section, alarms=tuple(next(arns) for _ in alarms))
             for section, alarms in self._sections
         ]
-        title = Aws.STACK_NAME if self._number == 1 else f"{Aws.STACK_NAME} ({self._number})"
-        body = layout(shown, title=title, region=Aws.REGION)
+        title = "${AWS::StackName}" + (f" ({self._number})" if self._number > 1 else "")
+        body = layout(shown, title=title, region="${AWS::Region}")
         return _substituted(json.dumps(body, separators=(",", ":")))
 
 
-_TOKEN = re.compile(r"\$\{Token\[[^\]]*\]\}|\$\{")
+_REFERENCE = re.compile(r"\$\{Token\[[^\]]*\]\}|\$\{(?:AWS::(?:Region|StackName)\})?")
 
 
 def _substituted(text: str) -> str:
@@ -120,19 +120,21 @@ def _substituted(text: str) -> str:
     A text with tokens in it becomes an ``Fn::Join`` of all its pieces by itself. The names of a queue stand
     in a dozen metrics and the region in every graph, so that took longer to put together than all alarms.
     """
-    names = {Aws.REGION: "AWS::Region", Aws.STACK_NAME: "AWS::StackName"}
+    names: dict[str, str] = {}
     values: dict[str, str] = {}
 
     def name(found: re.Match[str]) -> str:
         piece = found[0]
         if piece == "${":  # plain text that looks like a reference
             return "${!"
+        if piece.startswith("${AWS::"):
+            return piece
         if piece not in names:
             names[piece] = f"V{len(values)}"
             values[names[piece]] = piece
         return f"${{{names[piece]}}}"
 
-    return Fn.sub(_TOKEN.sub(name, text), values or None)
+    return Fn.sub(_REFERENCE.sub(name, text), values or None)
 
 
 def _arns(alarms: list[cloudwatch.CfnAlarm]) -> list[str]:
@@ -147,12 +149,13 @@ def _arns(alarms: list[cloudwatch.CfnAlarm]) -> list[str]:
 def _save_queries(stack: Stack, log_groups: list[str], *, number: int) -> None:
     # the list still grows; it is read when the template is written
     names = Lazy.list(_Names(log_groups))
+    folder = Aws.STACK_NAME
     for construct_id, saved in SAVED.items():
         logs.CfnQueryDefinition(
             stack,
             _numbered(f"{_PREFIX}{construct_id}", number),
-            # a saved query must have a name; the slash makes the stack its folder
-            name=f"{Aws.STACK_NAME}/{saved.name}" + (f" ({number})" if number > 1 else ""),
+            # a saved query must have a name; the slash makes the stack's name its folder
+            name=f"{folder}/{saved.name}" + (f" ({number})" if number > 1 else ""),
             query_string=saved.query,
             log_group_names=names,
         )

@@ -1,0 +1,141 @@
+"""What holds for every template that the library makes: its alarms, its dashboard, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, Stack
+from aws_cdk import aws_sqs as sqs
+from aws_cdk.assertions import Template
+from constructs import Construct
+
+from resilient_constructs import (
+    FanOutBus,
+    FlowControlledConsumer,
+    Handler,
+    OnCall,
+    QueueStore,
+    ResilientFunction,
+    Route,
+    StorageFirstApi,
+)
+from resilient_constructs.testing import (
+    alarms_of,
+    assert_alarms_explain_themselves,
+    count_jsii,
+    dashboards_of,
+)
+
+MOST_REQUESTS = 25
+ORDER = {"type": "object", "properties": {"order_id": {"type": "string"}}, "required": ["order_id"]}
+HANDLERS = Path(__file__).parents[2] / "examples" / "handlers"
+HANDLER = Handler.from_directory(str(HANDLERS / "delivery"), "delivery.deliver")
+
+Build = Callable[[Construct, str, OnCall | None], Construct]
+
+
+def queue_of(scope: Construct) -> sqs.Queue:
+    """The one queue that all copies in this scope share."""
+    found = scope.node.try_find_child("Queue") or sqs.Queue(scope, "Queue", enforce_ssl=True)
+    assert isinstance(found, sqs.Queue)
+    return found
+
+
+def a_function(scope: Construct, name: str, on_call: OnCall | None) -> Construct:
+    """A function with its log group and role."""
+    return ResilientFunction(scope, name, handler=HANDLER, on_call=on_call)
+
+
+def an_api(scope: Construct, name: str, on_call: OnCall | None) -> Construct:
+    """An API with one route to a queue."""
+    route = Route.post("/orders", schema=ORDER, store=QueueStore(queue=queue_of(scope)))
+    return StorageFirstApi(scope, name, routes=[route], on_call=on_call)
+
+
+def a_consumer(scope: Construct, name: str, on_call: OnCall | None) -> Construct:
+    """A consumer with its queues and its function."""
+    return FlowControlledConsumer(scope, name, handler=HANDLER, on_call=on_call)
+
+
+def a_bus(scope: Construct, name: str, on_call: OnCall | None) -> Construct:
+    """A bus with one subscription."""
+    bus = FanOutBus(scope, name, on_call=on_call)
+    bus.subscribe("Work", queue_of(scope), detail_type=["OrderPlaced"])
+    return bus
+
+
+CONSTRUCTS = pytest.mark.parametrize("build", [a_function, an_api, a_consumer, a_bus])
+
+
+@CONSTRUCTS
+def test_every_alarm_of_a_construct_explains_itself(build: Build) -> None:
+    """Each alarm has dimensions, a reason, a treatment of missing data, and with OnCall an action."""
+    stack = Stack(App(), "Shop")
+    build(stack, "Watched", OnCall(stack, "OnCall", email="ops@example.com"))
+
+    assert_alarms_explain_themselves(stack)
+
+
+@CONSTRUCTS
+def test_every_alarm_of_a_construct_stands_on_the_dashboard(build: Build) -> None:
+    """No alarm is made that the stack's dashboard does not show."""
+    stack = Stack(App(), "Shop")
+    build(stack, "Watched", None)
+
+    (body,) = dashboards_of(stack).values()
+    shown = {arn for w in body["widgets"] if w["type"] == "alarm" for arn in w["properties"]["alarms"]}
+    assert shown == {f"${{{logical_id}.Arn}}" for logical_id in alarms_of(stack)}
+    Template.from_stack(stack).resource_count_is("AWS::CloudWatch::Dashboard", 1)
+
+
+@CONSTRUCTS
+def test_a_copy_of_a_construct_costs_few_round_trips(build: Build) -> None:
+    """One more copy takes at most 25 requests to Node, its alarms and its part of the dashboard included."""
+    stack = Stack(App(), "Shop")
+    on_call = OnCall(stack, "OnCall", email="ops@example.com")
+    build(stack, "First", on_call)
+    shared = queue_of(stack)
+
+    with count_jsii() as requests:
+        build(stack, "Second", on_call)
+
+    # looking the shared queue up is the test's own doing
+    own = 2 if build in (an_api, a_bus) else 0
+    assert shared is queue_of(stack)
+    assert requests.count - own <= MOST_REQUESTS, dict(requests.by_target)
+
+
+@pytest.fixture(scope="module")
+def courier() -> dict[str, Any]:
+    """The template of the courier example."""
+    from examples.courier import CourierStack
+
+    return dict(Template.from_stack(CourierStack(App(), "Courier")).to_json())
+
+
+def test_every_alarm_of_the_courier_example_explains_itself(courier: dict[str, Any]) -> None:
+    """The example that users copy from passes the check that they are given."""
+    assert_alarms_explain_themselves(courier)
+
+
+def test_the_courier_dashboard_reads_like_the_data_flow(courier: dict[str, Any]) -> None:
+    """One dashboard: entry, then routing, then work, from left to right, and the logs below."""
+    (body,) = dashboards_of(courier).values()
+
+    places = {w["properties"]["markdown"]: w["x"] for w in body["widgets"] if w["type"] == "text"}
+    assert places["## Entry →"] < places["## Routing →"] < places["## Work"]
+    logs = [w for w in body["widgets"] if w["type"] == "log"]
+    graphs = [w for w in body["widgets"] if w["type"] == "metric"]
+    assert min(log["y"] for log in logs) > max(graph["y"] for graph in graphs)
+    assert all(graph["properties"]["region"] == "${AWS::Region}" for graph in graphs)
+
+
+def test_the_courier_queries_search_api_and_function_alike(courier: dict[str, Any]) -> None:
+    """The story of one correlation id begins at the API's door and ends in the handler."""
+    queries = [r for r in courier["Resources"].values() if r["Type"] == "AWS::Logs::QueryDefinition"]
+
+    assert len(queries) == 2
+    assert all(len(query["Properties"]["LogGroupNames"]) == 2 for query in queries)
