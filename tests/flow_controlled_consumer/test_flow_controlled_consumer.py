@@ -405,8 +405,8 @@ def test_its_metrics_can_be_watched_from_another_stack() -> None:
     consumer = FlowControlledConsumer(shop, "Delivery", function=make_function(shop))
     consumer.metric_waiting().create_alarm(watch, "Alarm", threshold=1, evaluation_periods=1)
     alarm = only(assertions.Template.from_stack(watch), "AWS::CloudWatch::Alarm")
-    (dimension,) = alarm["Dimensions"]
-    assert "Fn::ImportValue" in dimension["Value"]
+    assert "Fn::ImportValue" in str(alarm)
+    assert "AWS::StackId" not in str(alarm)
 
 
 def test_its_queue_is_a_place_to_store_messages(stack: Stack) -> None:
