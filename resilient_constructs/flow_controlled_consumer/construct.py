@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import cast
 
 from aws_cdk import Annotations, Duration
@@ -18,7 +17,6 @@ from resilient_constructs import queues
 from resilient_constructs.downstream import Downstream
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import OnCall, monitor
-from resilient_constructs.monitoring.published import as_cloudwatch
 from resilient_constructs.places import settle
 from resilient_constructs.resilient_function import Handler, ResilientFunction
 from resilient_constructs.stores import QueueStore
@@ -27,12 +25,13 @@ from resilient_constructs.tokens import is_token, seconds
 from . import choices
 from .consuming import Consuming, expected, expression_number, let_poll, read_function
 from .limits import ALARM_AGE
+from .measured import MeasuredConsumer
 from .signals import Emitted, consumer_section, consumer_signals, work_signals
 
 __all__ = ["FlowControlledConsumer"]
 
 
-class FlowControlledConsumer(Construct):
+class FlowControlledConsumer(MeasuredConsumer):
     """A queue whose messages reach a function no faster than what lies behind it can bear.
 
     Makes a queue, its dead-letter queue, an event source mapping that never runs more than
@@ -275,44 +274,6 @@ class FlowControlledConsumer(Construct):
         if key is not None:
             # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
             key.grant(grantee, "kms:Decrypt", "kms:GenerateDataKey")
-
-    def metric_oldest_message_age(self) -> cloudwatch.Metric:
-        """Seconds since the oldest waiting message was sent."""
-        return as_cloudwatch(self._published.oldest_message_age)
-
-    def metric_waiting(self) -> cloudwatch.Metric:
-        """Messages that could be received now."""
-        return as_cloudwatch(self._published.waiting)
-
-    def metric_in_flight(self) -> cloudwatch.Metric:
-        """Messages received and neither deleted nor returned."""
-        return as_cloudwatch(self._published.in_flight)
-
-    def metric_concurrency(self) -> cloudwatch.Metric:
-        """How many invocations of the function run at once."""
-        return as_cloudwatch(self._published.concurrency)
-
-    def metric_failed(self) -> cloudwatch.Metric:
-        """Messages that failed and went back to the queue."""
-        return as_cloudwatch(self._published.mapping("FailedInvokeEventCount"))
-
-    def metric_dead_letters(self) -> cloudwatch.Metric:
-        """Messages that wait in the dead-letter queue.
-
-        :raises ValueError: when the given queue has no dead-letter queue
-        """
-        dead_letters = self._published.dead_letters
-        if not dead_letters:
-            raise ValueError(
-                f"{self.node.path}: its queue has no dead-letter queue, so there is no metric of it"
-            )
-        return as_cloudwatch(dead_letters["waiting"])
-
-    @property
-    def _published(self) -> Emitted:
-        # The written-out name holds the UUID of the stack that it stands in, so it is wrong in an alarm of
-        # another stack. The queue's own attribute becomes an export there.
-        return replace(self._emitted, queue_name=self.queue.queue_name)
 
 
 def _dead_letter_queue_of(queue: sqs.IQueue) -> sqs.IQueue | None:
