@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .courier import Call
@@ -15,6 +16,8 @@ __all__ = ["account", "stop_consuming"]
 
 # A message that is being worked on comes back after its visibility timeout at the latest.
 _COME_BACK_SECONDS = 60.0
+# Logs arrive a moment after the work that they tell of.
+_LOG_SECONDS = 5.0
 
 
 def account(
@@ -28,24 +31,26 @@ def account(
     """
     # Work queues before dead-letter queues: looking may be a message's last receive, which moves it there.
     waiting = peek(client, system.work_queues)
-    dead = peek(client, system.dead_letter_queues)
-    return balance(
-        Evidence(
-            attempts=[
-                Attempt(
-                    correlation_id=answer.correlation_id,
-                    status=answer.status,
-                    acceptable=not answer.kind.malformed,
-                    answered_id=answer.answered_id,
-                )
-                for answer in sent
-            ],
-            records=completed_records(client, system),
-            deliveries=[call.correlation_id for call in calls if call.status == 200],
-            dead_letters=dead,
-            waiting=waiting,
-        )
+    evidence = Evidence(
+        attempts=[
+            Attempt(
+                correlation_id=answer.correlation_id,
+                status=answer.status,
+                acceptable=not answer.kind.malformed,
+                answered_id=answer.answered_id,
+            )
+            for answer in sent
+        ],
+        records=completed_records(client, system),
+        deliveries=[call.correlation_id for call in calls if call.status == 200],
+        dead_letters=peek(client, system.dead_letter_queues),
+        waiting=waiting,
     )
+    deadline = time.monotonic() + _LOG_SECONDS
+    while not (ledger := balance(evidence)).balanced and time.monotonic() < deadline:
+        time.sleep(0.5)
+        evidence = replace(evidence, records=completed_records(client, system))
+    return ledger
 
 
 def stop_consuming(client: Callable[[str], Any], system: System) -> None:

@@ -196,6 +196,8 @@ def _times(plot: go.Figure, story: Story) -> None:
 
 def _dress(plot: go.Figure, seconds: int) -> None:
     plot.update_layout(
+        # Fixed: on paper the page is made smaller as a whole, and a figure that resizes itself would not fit.
+        width=952,
         height=980,
         margin={"l": 52, "r": 12, "t": 34, "b": 46},
         barmode="stack",

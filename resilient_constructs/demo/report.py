@@ -47,7 +47,7 @@ def render_report(story: Story) -> str:
         full_html=False,
         include_plotlyjs=True,
         div_id="plots",
-        config={"displayModeBar": False, "responsive": True},
+        config={"displayModeBar": False, "responsive": False},
     )
     ledger = story.ledger
     headline, _, rest = verdict(story).partition(": ")

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.local, pytest.mark.slow, pytest.mark.timeout(240), pyt
 def processes() -> dict[int, tuple[int, str]]:
     """Every living process: its parent and command line."""
     listed = subprocess.run(
-        ["ps", "-eo", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True
+        ["ps", "-ww", "-eo", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True
     )
     rows = (line.split(None, 3) for line in listed.stdout.splitlines())
     return {
@@ -170,3 +170,11 @@ def test_a_small_run_through_an_outage_balances() -> None:
     assert figures["waiting"] == 0
     assert story.outcomes[Outcome.DOWN] >= 1
     assert len(story.outages) == 1
+
+
+def test_what_still_waits_is_counted_by_id() -> None:
+    """A run that is given up before its queue has drained finds every undelivered order in the queue."""
+    wishes = Wishes(profile=PROFILE, directory=REPOSITORY, duration_factor=0.1, outage=(0, 1), patience=0)
+    story = Demo(wishes, Screen(Console(quiet=True))).run()
+    assert story.ledger.balanced, story.to_json()
+    assert story.ledger.count(Fate.WAITING) > story.ledger.accepted / 2
