@@ -3,9 +3,10 @@
 Each is one line of Velocity: API Gateway's engine leaves some line breaks of a template in its output, and
 a line break in a form body would become part of a value.
 
-What arrives is the body as it was sent, byte for byte: ``$input.body``. ``$input.json('$')`` would parse
-and print it again, and turn 10.00 into 10.0 on the way. The price is that the body stands unparsed inside
-the event's detail; the request validator has refused everything that is not one whole JSON value before.
+A queue gets the body as it was sent, byte for byte: ``$input.body``. Inside an event's detail stands
+``$input.json('$')``, the body parsed and printed again, although that may turn 10.00 into 10.0: unparsed text
+in the middle of a JSON object is an injection as soon as something follows its first value, such as
+``{"a": 1}, "data": {}``, and no AWS page says that the request validator refuses what follows.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-mapping-template-reference.html
 """
@@ -39,7 +40,7 @@ _TRACED = '#if("$!context.xrayTraceId" != "")'
 
 # escapeJavaScript writes \' for an apostrophe, which is no JSON. Every apostrophe in its output has exactly
 # one backslash of its own before it, so this takes away that one and no other.
-_BODY_IN_A_JSON_STRING = r"""$util.escapeJavaScript($input.body).replaceAll("\\'","'")"""
+_BODY_IN_A_JSON_STRING = r"""$util.escapeJavaScript($input.json('$')).replaceAll("\\'","'")"""
 
 
 def send_message(
