@@ -1,0 +1,182 @@
+"""What cdk-nag's packs find in our constructs and no sensible default can cure, acknowledged one by one.
+
+The packs contradict one another and know nothing of how a resource is used; what is listed here is each rule
+that our defaults break on purpose, with the reason. Findings that are *your* decision (an API without
+authorization, no web ACL) are not among them: acknowledge those yourself.
+
+Needs no extra: acknowledgements are part of the CDK, and without a pack they do nothing.
+https://github.com/cdklabs/cdk-nag
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aws_cdk import Acknowledgment, CfnResource, Validations
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct, IConstruct
+
+__all__ = ["BY_DESIGN", "Known", "acknowledge"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """A finding that is by design.
+
+    :param resource: the CloudFormation type it is found on
+    :param rule: the rule's name without its pack's prefix, with cdk-nag's finding ID where it has one
+    :param packs: the packs that have the rule, by the prefix of their rule IDs
+    :param reason: why the rule does not fit
+    """
+
+    resource: str
+    rule: str
+    packs: tuple[str, ...]
+    reason: str
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The rule IDs as the packs write them."""
+        return tuple(f"{pack}-{self.rule}" for pack in self.packs)
+
+
+_SOLUTIONS = "AwsSolutions"
+_SERVERLESS = "Serverless"
+_HIPAA = "HIPAA.Security"
+_R4 = "NIST.800.53.R4"
+_R5 = "NIST.800.53.R5"
+_PCI = "PCI.DSS.321"
+
+_DEAD_LETTERS_END_HERE = (
+    "This queue is the end of the line: it keeps what gave up for 14 days, and an alarm tells someone within a "
+    "minute. A dead-letter queue behind a dead-letter queue would only hide it."
+)
+
+BY_DESIGN: tuple[Known, ...] = (
+    Known(
+        resource="AWS::Lambda::Function",
+        rule="LambdaDLQ",
+        packs=(_HIPAA, _R5, _SERVERLESS),
+        reason="The rule is about asynchronous invocations. What fails here stays in its queue and goes to that "
+        "queue's dead-letter queue; a function made with asynchronous=True has an on-failure destination.",
+    ),
+    Known(
+        resource="AWS::Lambda::Function",
+        rule="LambdaConcurrency",
+        packs=(_HIPAA, _R5),
+        reason="The event source mapping's maximum concurrency holds the function down. Reserved concurrency would "
+        "throttle the poller instead, which spends receives and dead-letters healthy messages.",
+    ),
+    Known(
+        resource="AWS::Lambda::Function",
+        rule="LambdaInsideVPC",
+        packs=(_HIPAA, _R4, _R5, _PCI),
+        reason="The function uses AWS services and whatever its handler calls. Which network it belongs into only "
+        "the app can know.",
+    ),
+    Known(
+        resource="AWS::Lambda::EventSourceMapping",
+        rule="LambdaEventSourceMappingDestination",
+        packs=(_SERVERLESS,),
+        reason="An on-failure destination exists for streams; a message from a queue goes to the queue's own "
+        "dead-letter queue.",
+    ),
+    Known(
+        resource="AWS::IAM::Role",
+        rule="IAMNoInlinePolicy",
+        packs=(_HIPAA, _R4, _R5, _PCI),
+        reason="The policy names this role's own queue, bus and log group and fits no other role, so it lives and "
+        "dies with the role.",
+    ),
+    Known(
+        resource="AWS::IAM::Policy",
+        rule="IAMNoInlinePolicy",
+        packs=(_HIPAA, _R4, _R5, _PCI),
+        reason="The policy names this role's own queue, bus and log group and fits no other role, so it lives and "
+        "dies with the role.",
+    ),
+    Known(
+        resource="AWS::IAM::Policy",
+        rule="IAM5[Resource::*]",
+        packs=(_SOLUTIONS,),
+        reason="AWS X-Ray knows no resources: PutTraceSegments and PutTelemetryRecords can only be granted on *.",
+    ),
+    Known(
+        resource="AWS::Logs::LogGroup",
+        rule="CloudWatchLogGroupEncrypted",
+        packs=(_HIPAA, _R4, _R5, _PCI),
+        reason="CloudWatch Logs encrypts at rest without a key of yours too. A customer key costs money and can be "
+        "lost, so it is the app's choice: hand in your own log group.",
+    ),
+    Known(
+        resource="AWS::ApiGateway::Stage",
+        rule="APIGWCacheEnabledAndEncrypted",
+        packs=(_HIPAA, _R4, _R5, _PCI),
+        reason="The routes store requests. An answer from a cache would claim that something was stored.",
+    ),
+    Known(
+        resource="AWS::ApiGateway::Stage",
+        rule="APIGWSSLEnabled",
+        packs=(_HIPAA, _R5, _PCI),
+        reason="A client certificate proves API Gateway to an HTTP backend. Behind this API stand SQS and "
+        "EventBridge, which know it by its role.",
+    ),
+    Known(
+        resource="AWS::SNS::Topic",
+        rule="SNSEncryptedKMS",
+        packs=(_HIPAA, _R4, _R5, _PCI),
+        reason="Alarm texts carry no data, and CloudWatch cannot publish with the AWS-managed key: the alarm would "
+        "be lost in silence. OnCall(encryption_key=...) takes a customer key.",
+    ),
+    Known(
+        resource="AWS::SNS::Subscription",
+        rule="SNSRedrivePolicy",
+        packs=(_SERVERLESS,),
+        reason="What it delivers is the news of an alarm whose state stays in CloudWatch; nothing but the "
+        "notification can be missed, and nobody watches a queue of missed notifications.",
+    ),
+    Known(
+        resource="AWS::SQS::Queue",
+        rule="SQS3",
+        packs=(_SOLUTIONS,),
+        reason=_DEAD_LETTERS_END_HERE,
+    ),
+    Known(
+        resource="AWS::SQS::Queue",
+        rule="SQSRedrivePolicy",
+        packs=(_SERVERLESS,),
+        reason=_DEAD_LETTERS_END_HERE,
+    ),
+)
+"""Every finding that is by design, one row per resource type and rule."""
+
+
+def acknowledge(*constructs: Construct) -> None:
+    """Acknowledge, below these constructs of ours, what cdk-nag finds and is by design.
+
+    Each acknowledgement stands on the one resource it is about and names the exact rule. Call it after
+    everything is wired: what is made later is not covered.
+
+    :param constructs: constructs of this package; resources of your own below them would be covered too
+    """
+    for construct in constructs:
+        for resource in _resources(construct):
+            rows = [row for row in BY_DESIGN if _fits(row, resource)]
+            if rows:
+                Validations.of(resource).acknowledge(
+                    *(Acknowledgment(id=rule, reason=row.reason) for row in rows for rule in row.ids)
+                )
+
+
+def _resources(construct: IConstruct) -> Iterator[CfnResource]:
+    for child in construct.node.find_all():
+        if isinstance(child, CfnResource):
+            yield child
+
+
+def _fits(row: Known, resource: CfnResource) -> bool:
+    if resource.cfn_resource_type != row.resource:
+        return False
+    # Only a queue where dead letters end has none of its own; on any other the finding is a real one.
+    return not (isinstance(resource, sqs.CfnQueue) and resource.redrive_policy is not None)
