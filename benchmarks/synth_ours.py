@@ -45,6 +45,11 @@ def _function(scope: Construct, name: str, on_call: OnCall) -> None:
 
 
 def _api(scope: Construct, name: str, on_call: OnCall) -> None:
+    store = _a_bus(scope).events(source="shop", detail_type="OrderPlaced")
+    StorageFirstApi(scope, name, routes=[Route.post("/orders", schema=ORDER, store=store)], on_call=on_call)
+
+
+def _api_to_queue(scope: Construct, name: str, on_call: OnCall) -> None:
     store = QueueStore(queue=_a_queue(scope))
     StorageFirstApi(scope, name, routes=[Route.post("/orders", schema=ORDER, store=store)], on_call=on_call)
 
@@ -59,7 +64,14 @@ def _bus(scope: Construct, name: str, on_call: OnCall) -> None:
     bus.subscribe("Work", _a_queue(scope), detail_type=["OrderPlaced"])
 
 
+_BUSES: dict[Construct, FanOutBus] = {}
 _QUEUES: dict[Construct, sqs.Queue] = {}
+
+
+def _a_bus(scope: Construct) -> FanOutBus:
+    if scope not in _BUSES:
+        _BUSES[scope] = FanOutBus(scope, "Bus")
+    return _BUSES[scope]
 
 
 def _a_queue(scope: Construct) -> sqs.Queue:
@@ -71,6 +83,7 @@ def _a_queue(scope: Construct) -> sqs.Queue:
 ONLY: Mapping[str, Callable[[Construct, str, OnCall], None]] = {
     "ResilientFunction": _function,
     "StorageFirstApi": _api,
+    "StorageFirstApiToQueue": _api_to_queue,
     "FlowControlledConsumer": _consumer,
     "FanOutBus": _bus,
 }

@@ -46,16 +46,19 @@ def _rooms(*names: str) -> frozenset[str]:
     return frozenset(f"{LIBRARY}.{name}" for name in names)
 
 
-SHARED = _rooms("limits", "tokens", "stores", "queues", "assets", "monitoring") | {f"{RUNTIME}.settings"}
+SHARED = _rooms("limits", "tokens", "places", "stores", "queues", "assets", "monitoring") | {
+    f"{RUNTIME}.settings"
+}
 CONSTRUCTS = ("storage_first_api", "fan_out_bus", "flow_controlled_consumer")
 WALLS = [
     Wall(room=RUNTIME, may=frozenset({"aws_lambda_powertools"}), late=BOTO),
     Wall(room=f"{LIBRARY}.limits", may=frozenset()),
     Wall(room=f"{LIBRARY}.tokens", may=CDK | _rooms("limits")),
     Wall(room=f"{LIBRARY}.stores", may=CDK),
-    Wall(room=f"{LIBRARY}.queues", may=CDK | _rooms("limits", "tokens")),
+    Wall(room=f"{LIBRARY}.places", may=CDK | _rooms("limits", "tokens")),
+    Wall(room=f"{LIBRARY}.queues", may=CDK | _rooms("limits", "tokens", "places", "stores")),
     Wall(room=f"{LIBRARY}.assets", may=_rooms("limits"), late=frozenset({"pip"})),
-    Wall(room=f"{LIBRARY}.monitoring", may=CDK | _rooms("limits", "tokens")),
+    Wall(room=f"{LIBRARY}.monitoring", may=CDK | _rooms("limits", "tokens", "places")),
     *(
         Wall(room=f"{LIBRARY}.monitoring.{pure}", may=_rooms("limits", "tokens"))
         for pure in ("signal", "layout", "widgets", "queries", "limits")
@@ -70,10 +73,11 @@ WALLS = [
         Wall(room=f"{LIBRARY}.{room}.limits", may=_rooms("limits"))
         for room in (*CONSTRUCTS, "downstream", "resilient_function")
     ),
+    Wall(room=f"{LIBRARY}.nag", may=CDK | {"cdk_nag"}),
     Wall(room=f"{LIBRARY}.template", may=frozenset()),
     Wall(
         room=f"{LIBRARY}.local",
-        may=_rooms("template") | BOTO | {"ministack", "hypercorn", "airspeed"},
+        may=_rooms("template") | BOTO | {"ministack", "hypercorn", "airspeed", "typer", "rich"},
     ),
     Wall(
         room=f"{LIBRARY}.demo",
