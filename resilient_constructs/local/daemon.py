@@ -92,14 +92,16 @@ def up(*, port: int = DEFAULT_PORT, auth: bool = True) -> Running:
         owner=None,
         state=str(state_file()),
     )
-    with listener:
-        process = spawn_supervisor(orders, stdin=subprocess.DEVNULL)
+    # Its last words go to a file: the terminal is somebody else's by then, and a pipe would never close.
+    log = state_file().with_suffix(".log")
+    with listener, log.open("wb") as stderr:
+        process = spawn_supervisor(orders, stdin=subprocess.DEVNULL, stderr=stderr)
     try:
         wait_until_ready(port, process)
-    except BaseException:
+    except LocalAwsError as error:
         process.terminate()
         process.wait()
-        raise
+        raise LocalAwsError(f"{error}\n{log.read_text(errors='replace')}".strip()) from error
     aws = LocalAws.attach(port=port, directory=directory, calls=directory / "calls.jsonl", auth=auth)
     # It outlives this process on purpose: without this, Popen would warn about a child left behind.
     process.returncode = 0

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from . import ports, workdir
 from .errors import LocalAwsError
@@ -46,8 +46,9 @@ class LocalAws:
     :param port: where it listens. Default: a free port
     :param auth: whether IAM is enforced: functions then run with their own roles, and a missing grant is an
         AccessDenied as on AWS. Default: enforced
-    :param calls: the file every AWS call is recorded in, one JSON object per line. Default: a file that goes
-        away at the end; read it with :meth:`calls` before
+    :param calls: the file every AWS call is recorded in, one JSON object per line; without ``auth`` only
+        those that services make among themselves. Default: a file that goes away at the end; read it with
+        :meth:`calls` before
     """
 
     def __init__(self, *, port: int | None = None, auth: bool = True, calls: Path | None = None) -> None:
@@ -234,13 +235,16 @@ def check_ministack() -> None:
         )
 
 
-def spawn_supervisor(orders: Orders, *, stdin: int) -> subprocess.Popen[bytes]:
+def spawn_supervisor(
+    orders: Orders, *, stdin: int, stderr: BinaryIO | None = None
+) -> subprocess.Popen[bytes]:
     """Start a supervisor in a session of its own."""
     package_root = str(Path(__file__).resolve().parents[2])
     return subprocess.Popen(
         command(orders),
         stdin=stdin,
         stdout=subprocess.DEVNULL,
+        stderr=stderr,
         env={**os.environ, "PYTHONPATH": package_root},
         pass_fds=(orders.listener,),
         start_new_session=True,
@@ -256,9 +260,7 @@ def wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
     while time.monotonic() < deadline:
         code = process.poll()
         if code is not None:
-            raise LocalAwsError(
-                f"the local AWS did not start (supervisor's exit code {code}); its last words are above"
-            )
+            raise LocalAwsError(f"the local AWS did not start (supervisor's exit code {code})")
         try:
             # The socket listens before the server runs: the connection waits in its backlog.
             status, _ = request(port, "GET", "/_ministack/health", timeout=1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -36,9 +37,14 @@ class CdkCli:
     def run(
         self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
-        """Run it, collecting everything it says."""
-        return subprocess.run(
-            [*self.command, *arguments],
+        """Run it, collecting everything it says.
+
+        It leads a process group of its own: the CLI starts the app through a shell, and the app starts Node.
+        Whatever interrupts the wait ends all of them, so that none is left behind.
+        """
+        line = [*self.command, *arguments]
+        process = subprocess.Popen(
+            line,
             cwd=cwd,
             env={
                 **env,
@@ -50,8 +56,15 @@ class CdkCli:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
+            process_group=0,
         )
+        try:
+            said, _ = process.communicate()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()  # until the last one that writes into the pipe is gone
+            raise
+        return subprocess.CompletedProcess(line, process.returncode, said)
 
 
 def find_cdk(start: Path) -> CdkCli:
