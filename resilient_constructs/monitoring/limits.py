@@ -22,10 +22,11 @@ SUBSCRIBE_PAGE = "https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html"
 ALARM_PAGE = f"{_API}/API_PutMetricAlarm.html"
 _BODY_PAGE = f"{_API}/CloudWatch-Dashboard-Body-Structure.html"
 _QUOTAS_PAGE = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html"
+_MATH_PAGE = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-limits.html"
 _QUERY_PAGE = "https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_StartQuery.html"
 
 ALARM_DESCRIPTION = Limit(prop="description", low=0, high=1024, unit="characters", page=ALARM_PAGE)
-ALARM_METRICS = Limit(prop="metric.metrics", low=1, high=10, unit="metrics", page=_QUOTAS_PAGE)
+ALARM_METRICS = Limit(prop="metric.metrics", low=1, high=10, unit="metrics", page=_MATH_PAGE)
 # "must be 604,800 seconds or less" with periods of an hour and longer, a day below that
 ALARM_WINDOW = Limit(prop="periods × period", low=10, high=604_800, unit="seconds", page=ALARM_PAGE)
 ALARM_SHORT_WINDOW = Limit(prop="periods × period", low=10, high=86_400, unit="seconds", page=ALARM_PAGE)

@@ -99,6 +99,10 @@ class OnCall(Construct):
         return self._arns[severity]
 
     def _make_topic(self, construct_id: str, encryption_key: kms.IKey | None) -> sns.Topic:
+        """A topic with a policy of its own, which takes the place of SNS's default for the owner's account.
+
+        https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-use-cases.html
+        """
         topic = sns.Topic(self, construct_id, enforce_ssl=True, master_key=encryption_key)
         topic.add_to_resource_policy(
             iam.PolicyStatement(
@@ -147,6 +151,10 @@ def _listed(given: str | Sequence[str] | None) -> list[str]:
 
 
 def _let_cloudwatch_use(key: kms.IKey) -> None:
+    """Without this CloudWatch cannot publish to a topic under the key, and nobody is told that it could not.
+
+    https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+    """
     key.add_to_resource_policy(
         iam.PolicyStatement(
             sid="AlarmsOfThisAccount",
