@@ -37,14 +37,9 @@ class CdkCli:
     def run(
         self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
-        """Run it, collecting everything it says.
-
-        It leads a process group of its own: the CLI starts the app through a shell, and the app starts Node.
-        Whatever interrupts the wait ends all of them, so that none is left behind.
-        """
-        line = [*self.command, *arguments]
-        process = subprocess.Popen(
-            line,
+        """Run it, collecting everything it says."""
+        return _run(
+            [*self.command, *arguments],
             cwd=cwd,
             env={
                 **env,
@@ -52,19 +47,7 @@ class CdkCli:
                 "CDK_DISABLE_VERSION_CHECK": "1",
                 "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
             },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            process_group=0,
         )
-        try:
-            said, _ = process.communicate()
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()  # until the last one that writes into the pipe is gone
-            raise
-        return subprocess.CompletedProcess(line, process.returncode, said)
 
 
 def find_cdk(start: Path) -> CdkCli:
@@ -111,12 +94,42 @@ def _check_node(path: str) -> None:
 
 def _first_line(command: Sequence[str], path: str) -> str:
     try:
-        done = subprocess.run(
-            command, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=60, check=False
-        )
+        done = _run(command, env={**os.environ, "PATH": path}, stderr=subprocess.DEVNULL, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip().splitlines()[0] if done.stdout.strip() else ""
+
+
+def _run(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    stderr: int = subprocess.STDOUT,
+    timeout: float | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process group of its own.
+
+    The CLI starts the app through a shell, the app starts Node, and Node from a wheel is started by a script:
+    whatever interrupts the wait ends all of them, so that none is left behind.
+    """
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        process_group=0,
+    )
+    try:
+        said, _ = process.communicate(timeout=timeout)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()  # until the last one that can write into the pipe is gone
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, said)
 
 
 def _version(said: str) -> tuple[int, ...] | None:
