@@ -74,6 +74,8 @@ def demo(
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+    if story.fidelity:
+        console.print(f"{len(story.fidelity)} things are not as on AWS; the report lists them")
     console.print(f"report: {report} · {story.timings['total']:.0f} s in all", soft_wrap=True)
     if as_json:
         typer.echo(json.dumps(story.to_json()))

@@ -119,7 +119,7 @@ def test_a_signal_leaves_no_process(moment: str, number: signal.Signals, tmp_pat
     assert running.wait() == 128 + number
     assert f"stopped by {number.name}; no process is left" in running.said
     assert "Traceback" not in running.said
-    assert remains(family) == {}
+    assert remains(family, within=3) == {}
 
 
 def test_a_killed_demo_leaves_no_process(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_killed_demo_leaves_no_process(tmp_path: Path) -> None:
     family = descendants(running.process.pid)
     running.process.kill()
     running.wait()
-    assert remains(family) == {}
+    assert remains(family, within=3) == {}
 
 
 def test_a_killed_emulator_is_told_and_the_next_run_works(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_killed_emulator_is_told_and_the_next_run_works(tmp_path: Path) -> Non
     assert running.wait() == 3
     assert "the local AWS ended in the middle of the run" in running.said
     assert "Traceback" not in running.said
-    assert remains(family) == {}
+    assert remains(family, within=3) == {}
 
     wishes = Wishes(
         profile=PROFILE,
