@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import leash
 from .errors import LocalAwsError
 
 __all__ = ["CdkCli", "find_cdk"]
@@ -38,7 +39,7 @@ class CdkCli:
         self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
         """Run it, collecting everything it says."""
-        return _run(
+        return leash.run(
             [*self.command, *arguments],
             cwd=cwd,
             env={
@@ -104,18 +105,15 @@ def _run(
     command: Sequence[str],
     *,
     env: Mapping[str, str],
-    cwd: Path | None = None,
-    stderr: int = subprocess.STDOUT,
-    timeout: float | None = None,
+    stderr: int,
+    timeout: float,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process group of its own.
+    """Run a short command in a process group of its own.
 
-    The CLI starts the app through a shell, the app starts Node, and Node from a wheel is started by a script:
-    whatever interrupts the wait ends all of them, so that none is left behind.
+    Node from a wheel is started by a script: whatever interrupts the wait ends both.
     """
     process = subprocess.Popen(
         command,
-        cwd=cwd,
         env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -10,12 +10,14 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 __all__ = ["create", "hold", "remove", "sweep"]
 
 _PREFIX = "resilient-aws-"
 _LOCK = "lock"
+_STARTING_SECONDS = 60.0
 
 
 def create() -> Path:
@@ -52,8 +54,12 @@ def sweep() -> None:
     """Remove the directories of this user's runs that nobody holds any more."""
     for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
-            if directory.stat().st_uid != os.getuid() or not (directory / _LOCK).exists():
-                continue  # without a lock it is about to start: its supervisor is being spawned
+            found = directory.stat()
+            if found.st_uid != os.getuid():
+                continue
+            # Without a lock it may be about to start: its supervisor is being spawned.
+            if not (directory / _LOCK).exists() and time.time() - found.st_mtime < _STARTING_SECONDS:
+                continue
             descriptor = hold_directory(directory)
         except OSError:
             continue

@@ -143,3 +143,29 @@ def test_dead_emulator_is_seen() -> None:
         time.sleep(0.05)
     assert not aws.running
     aws.stop()
+
+
+_DEPLOYER = textwrap.dedent("""
+    import os, sys
+    from pathlib import Path
+    from resilient_constructs.local import leash
+    leash.run(["sh", "-c", f"echo $$ > {sys.argv[1]}; sleep 60 & sleep 60"], cwd=Path.cwd(), env=os.environ)
+""")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_command_on_a_leash(number: signal.Signals, tmp_path: Path) -> None:
+    """A command in the middle of its work, and what it started, end with whoever wanted it."""
+    said = tmp_path / "pid"
+    user = subprocess.Popen([sys.executable, "-c", _DEPLOYER, str(said)])
+    deadline = time.monotonic() + 10
+    while not (said.exists() and said.read_text().strip()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    shell = int(said.read_text())
+    while len(everybody := [shell, *_children(shell)]) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    user.send_signal(number)
+    user.wait(10)
+    while any(map(_alive, everybody)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [pid for pid in everybody if _alive(pid)] == []
