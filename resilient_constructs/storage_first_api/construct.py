@@ -99,7 +99,7 @@ class StorageFirstApi(Construct):
         throttle.check(faults)
         check_stage_name(stage_name, faults)
         faults.raise_any()
-        places = [place_of(route, faults) for route in routes]
+        places = [place_of(self, route, faults) for route in routes]
         faults.raise_any()
         self.stage_name = stage_name
         self.api_name = self._name_api(scope, construct_id)

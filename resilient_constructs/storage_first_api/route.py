@@ -157,7 +157,7 @@ def _check_route(route: Route, faults: Faults) -> None:
         _check_event(route.store, of, faults)
     elif isinstance(route.store, QueueStore):
         _check_message(route.store, route.schema, of, faults)
-    elif not hasattr(route.store, "queue_arn"):
+    elif not hasattr(type(route.store), "queue_arn"):  # on the object it would be read, a round trip to Node
         faults.add(f"{of}store", route.store, "an IQueue, a QueueStore or an EventStore", METHOD_PAGE)
 
 

@@ -12,9 +12,11 @@ from aws_cdk import Aws
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from resilient_constructs.limits import Faults
+from resilient_constructs.places import same_stack
 from resilient_constructs.queues import QueueFacts, facts_of
 from resilient_constructs.stores import EventStore, QueueStore
 from resilient_constructs.tokens import is_token
@@ -116,15 +118,18 @@ class Place:
         }
 
 
-def place_of(route: Route, faults: Faults) -> Place:
-    """The route's store as a place; a queue's kind is checked on the way."""
+def place_of(scope: Construct, route: Route, faults: Faults) -> Place:
+    """The route's store as a place; a queue's kind is checked on the way.
+
+    :param scope: the API
+    """
     store = route.store
     if isinstance(store, EventStore):
         return _bus(store)
     wanted = store if isinstance(store, QueueStore) else QueueStore(queue=store)
     facts = facts_of(wanted.queue)
     check_fifo(route, fifo=facts.fifo, faults=faults)
-    return _queue(wanted, facts)
+    return _queue(scope, wanted, facts)
 
 
 def _bus(store: EventStore) -> Place:
@@ -140,12 +145,17 @@ def _bus(store: EventStore) -> Place:
     )
 
 
-def _queue(store: QueueStore, facts: QueueFacts) -> Place:
-    arn = store.queue.queue_arn
-    if is_token(arn):
+def _queue(scope: Construct, store: QueueStore, facts: QueueFacts) -> Place:
+    if isinstance(store.queue, sqs.Queue) and same_stack(store.queue, scope):
         region, account, name = pseudo().region, pseudo().account, store.queue.queue_name
+        # follows from the name; reading it would be one more round trip to Node
+        arn = f"arn:{pseudo().partition}:sqs:{region}:{account}:{name}"
     else:
-        region, account, name = arn.split(":")[3:6]
+        arn = store.queue.queue_arn
+        if is_token(arn):
+            region, account, name = pseudo().region, pseudo().account, store.queue.queue_name
+        else:
+            region, account, name = arn.split(":")[3:6]
     return Place(
         uri=f"arn:{pseudo().partition}:apigateway:{region}:sqs:path/{account}/{name}",
         headers={"Content-Type": "application/x-www-form-urlencoded"},

@@ -123,10 +123,14 @@ def test_role_may_store_and_nothing_else(resources: Resources) -> None:
         }
     ]
     [policy] = role["Policies"]
-    granted = [
-        (s["Action"], re.sub("[0-9A-F]{8}$", "", s["Resource"]["Fn::GetAtt"][0]))
-        for s in policy["PolicyDocument"]["Statement"]
-    ]
+    granted = []
+    for statement in policy["PolicyDocument"]["Statement"]:
+        [name] = re.findall(r'"Fn::GetAtt": \["(\w+)[0-9A-F]{8}"', json.dumps(statement["Resource"]))
+        granted.append((statement["Action"], name))
+    queue_arn = policy["PolicyDocument"]["Statement"][1]["Resource"]["Fn::Join"][1]
+    assert [part if isinstance(part, str) else next(iter(part.values())) for part in queue_arn[:-1]] == [
+        "arn:", "AWS::Partition", ":sqs:", "AWS::Region", ":", "AWS::AccountId", ":",
+    ]  # fmt: skip
     assert granted == [
         ("events:PutEvents", "Bus"),
         ("sqs:SendMessage", "Queue"),

@@ -100,7 +100,7 @@ class TestPutEvents:
 
     @given(bodies(), bodies())
     def test_what_follows_the_body_cannot_enter_the_detail(self, body: str, injected: str) -> None:
-        """Text after the JSON value adds no key to the detail and replaces none, however lenient the validator."""
+        """Text after the JSON value adds no key to the detail and replaces none of its keys."""
         for smuggled in (f'{body},"data":{injected}', f'{body},"metadata":{injected}', f"{body}}}{injected}"):
             [entry] = json.loads(render(templates.put_events(**STORE), Request(body=smuggled)))["Entries"]
             pairs = json.loads(entry["Detail"], object_pairs_hook=list)
