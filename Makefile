@@ -1,5 +1,6 @@
 # Every target sets up what it needs first; a second run finds it there.
 SHELL := /usr/bin/env bash
+PLAIN_PATH := $(PATH)
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
 
@@ -11,6 +12,8 @@ ARGS ?=
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-7s %s\n", $$1, $$2}'
 
+# set-up looks for uv before .venv comes into the PATH
+setup: export PATH := $(PLAIN_PATH)
 setup: ## Create .venv, install the locked packages, Node where none fits, the CDK CLI
 	@scripts/setup dev
 

@@ -26,6 +26,8 @@ _ENVIRONMENT = {
     "PIP_USER": "0",
     "PYTHONDONTWRITEBYTECODE": "1",
     "NO_COLOR": "1",
+    # uv brings certificates of its own; the machine's know a company's proxy too
+    "UV_SYSTEM_CERTS": "1",
 }
 
 
