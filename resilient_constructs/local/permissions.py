@@ -34,25 +34,31 @@ class Proof:
     judged: int
 
 
-def prove(aws: LocalAws, stacks: Sequence[str]) -> Proof:
-    """Judge every call so far against the policies of these deployed stacks.
+def prove(aws: LocalAws, stacks: Sequence[str], *, since: float = 0.0) -> Proof:
+    """Judge every call so far against the policies of these deployed stacks, as they are now.
 
     Calls of principals that the stacks did not make (whoever deployed, whoever tests) are left out.
+
+    :param since: leaves out calls before this moment, in seconds since the epoch. Default: none
     """
-    return judge(aws.calls(), policies_of(aws, stacks))
+    owners, statements = _read(aws, stacks)
+    return judge((call for call in aws.calls() if call.at >= since), statements, owners=owners)
 
 
-def judge(calls: Iterable[Call], statements: Sequence[Statement]) -> Proof:
-    """Judge calls against policies. Pure."""
-    roles = {statement.owner for statement in statements if not statement.principals}
-    owners = {statement.owner for statement in statements if statement.principals}
+def judge(calls: Iterable[Call], statements: Sequence[Statement], *, owners: Iterable[str] = ()) -> Proof:
+    """Judge calls against policies. Pure.
+
+    :param owners: ARNs of roles and resources to judge although they may have no policy at all: there every
+        grant is missing
+    """
+    concerned = {*owners, *(statement.owner for statement in statements)}
     used: set[Grant] = set()
     denied: dict[tuple[str, str, str], Call] = {}
     judged = 0
     for call in calls:
         principal = role_of(call.principal)
         service = principal.endswith(".amazonaws.com")
-        if principal not in roles and not (service and call.resource in owners):
+        if principal not in concerned and not (service and call.resource in concerned):
             continue
         judged += 1
         allowing = _allowing(call, principal, statements)
@@ -93,18 +99,29 @@ def _allowing(call: Call, principal: str, statements: Sequence[Statement]) -> li
 
 def policies_of(aws: LocalAws, stacks: Sequence[str]) -> list[Statement]:
     """Every policy statement that these stacks' templates made, with what CloudFormation filled in."""
-    found: list[Statement] = []
+    return _read(aws, stacks)[1]
+
+
+def _read(aws: LocalAws, stacks: Sequence[str]) -> tuple[list[str], list[Statement]]:
+    """ARN of everything in these stacks that can have a policy, and every statement of the policies."""
+    owners: list[str] = []
+    statements: list[Statement] = []
     for stack in stacks:
         pages = aws.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
         for page in pages:
             for resource in page["StackResourceSummaries"]:
                 read = _READERS.get(resource["ResourceType"])
                 if read is not None:
-                    found += read(aws, resource["PhysicalResourceId"])
-    return found
+                    owner, found = read(aws, resource["PhysicalResourceId"])
+                    owners += [] if owner is None else [owner]
+                    statements += found
+    return owners, statements
 
 
-def _of_role(aws: LocalAws, name: str) -> list[Statement]:
+_Policies = tuple[str | None, list[Statement]]
+
+
+def _of_role(aws: LocalAws, name: str) -> _Policies:
     iam = aws.client("iam")
     owner = iam.get_role(RoleName=name)["Role"]["Arn"]
     found: list[Statement] = []
@@ -116,41 +133,42 @@ def _of_role(aws: LocalAws, name: str) -> list[Statement]:
         version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
         document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
         found += statements_of(_document(document), owner=owner, policy=attached["PolicyName"])
-    return found
+    return owner, found
 
 
-def _of_queue(aws: LocalAws, url: str) -> list[Statement]:
+def _of_queue(aws: LocalAws, url: str) -> _Policies:
     answer = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn", "Policy"])
     return _of_resource(answer["Attributes"].get("Policy"), answer["Attributes"]["QueueArn"])
 
 
-def _of_topic(aws: LocalAws, arn: str) -> list[Statement]:
+def _of_topic(aws: LocalAws, arn: str) -> _Policies:
     attributes = aws.client("sns").get_topic_attributes(TopicArn=arn)["Attributes"]
-    # __default_policy_ID is the topic's own, which no template made.
     policy = attributes.get("Policy")
-    return [] if policy and "__default_policy_ID" in policy else _of_resource(policy, arn)
+    if policy and "__default_policy_ID" in policy:
+        return None, []  # the topic's own, which no template made and which lets the whole account publish
+    return _of_resource(policy, arn)
 
 
-def _of_key(aws: LocalAws, key: str) -> list[Statement]:
+def _of_key(aws: LocalAws, key: str) -> _Policies:
     kms = aws.client("kms")
     arn = kms.describe_key(KeyId=key)["KeyMetadata"]["Arn"]
     document = json.loads(kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"])
     for statement in document["Statement"]:
         statement["Resource"] = arn  # in a key policy, * means this key
-    return statements_of(document, owner=arn, policy="key policy")
+    return arn, statements_of(document, owner=arn, policy="key policy")
 
 
-def _of_function(aws: LocalAws, name: str) -> list[Statement]:
+def _of_function(aws: LocalAws, name: str) -> _Policies:
     functions = aws.client("lambda")
     arn = functions.get_function_configuration(FunctionName=name)["FunctionArn"]
     try:
         return _of_resource(functions.get_policy(FunctionName=name)["Policy"], arn)
     except functions.exceptions.ResourceNotFoundException:
-        return []
+        return arn, []
 
 
-def _of_resource(policy: str | None, arn: str) -> list[Statement]:
-    return statements_of(json.loads(policy), owner=arn, policy="resource policy") if policy else []
+def _of_resource(policy: str | None, arn: str) -> _Policies:
+    return arn, statements_of(json.loads(policy), owner=arn, policy="resource policy") if policy else []
 
 
 def _document(document: Any) -> dict[str, Any]:

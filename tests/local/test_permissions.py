@@ -135,3 +135,14 @@ def test_negated_elements_are_refused() -> None:
 def test_strangers_are_left_out() -> None:
     """Calls of principals that the stack did not make are not judged."""
     assert judge([call("arn:aws:iam::000000000000:root")], identity(SEND)).judged == 0
+
+
+def test_a_role_without_any_policy_is_judged() -> None:
+    """A role of the stack that was granted nothing at all is judged, and each of its calls is denied."""
+    assert judge([call()], []).judged == 0
+    assert len(judge([call()], [], owners=[ROLE]).denied) == 1
+
+
+def test_a_resource_without_any_policy_is_judged() -> None:
+    """A service's call to a queue of the stack that has no policy is denied."""
+    assert len(judge([call("events.amazonaws.com")], [], owners=[QUEUE]).denied) == 1

@@ -1,0 +1,128 @@
+"""The courier example on the local AWS, driven so that every grant of it is needed once."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from resilient_constructs.demo.courier import Courier, Outcome
+from resilient_constructs.demo.witnesses import System, correlation_id_of
+from resilient_constructs.local import Deployment, LocalAws
+
+STACK = "Courier"
+PATIENCE = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CourierRun:
+    """A deployed courier stack, its courier, and what one can do to them."""
+
+    deployment: Deployment
+    courier: Courier
+    system: System
+
+    @property
+    def aws(self) -> LocalAws:
+        """The local AWS it is on."""
+        return self.deployment.aws
+
+    def order(self, address: str = "1 Harbour Street") -> tuple[int, str]:
+        """Post an order; the status of the answer and the order's correlation ID."""
+        correlation_id = f"proof-{uuid4().hex}"
+        request = urllib.request.Request(
+            f"{self.deployment.api_url('ApiUrl')}/orders",
+            data=json.dumps({"order_id": correlation_id, "address": address}).encode(),
+            headers={"Content-Type": "application/json", "X-Correlation-Id": correlation_id},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, correlation_id
+        except urllib.error.HTTPError as refused:
+            return refused.code, correlation_id
+
+    def outcomes(self, correlation_id: str) -> list[Outcome]:
+        """What the courier answered to every call for this order."""
+        return [call.outcome for call in self.courier.seen() if call.correlation_id == correlation_id]
+
+    def dead_letters(self, logical_id: str) -> list[str]:
+        """The correlation IDs of the first ten messages in a queue; they stay visible."""
+        messages = self.aws.client("sqs").receive_message(
+            QueueUrl=self.url_of(logical_id),
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=0,
+            MessageAttributeNames=["All"],
+        )
+        return [correlation_id_of(message) for message in messages.get("Messages", [])]
+
+    def logical_id(self, begins: str) -> str:
+        """The one queue whose logical ID begins so."""
+        queues = {**self.system.work_queues, **self.system.dead_letter_queues}
+        (found,) = [name for name in queues if name.startswith(begins)]
+        return found
+
+    def url_of(self, begins: str) -> str:
+        """The URL of the one queue whose logical ID begins so."""
+        return {**self.system.work_queues, **self.system.dead_letter_queues}[self.logical_id(begins)]
+
+    def ring(self, state: str = "ALARM") -> None:
+        """Put every alarm of the stack into a state, so that it tells whoever is on call."""
+        cloudwatch = self.aws.client("cloudwatch")
+        for page in cloudwatch.get_paginator("describe_alarms").paginate():
+            for alarm in page["MetricAlarms"]:
+                cloudwatch.set_alarm_state(
+                    AlarmName=alarm["AlarmName"], StateValue=state, StateReason="a proof"
+                )
+
+    def owner(self, arn: str) -> str:
+        """The logical ID, without its hash, of the resource whose policy it is."""
+        cloudformation = self.aws.client("cloudformation")
+        for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=STACK):
+            for resource in page["StackResourceSummaries"]:
+                if _last(resource.get("PhysicalResourceId", "")) == _last(arn):
+                    return str(resource["LogicalResourceId"])[:-8]
+        raise LookupError(arn)
+
+    @contextmanager
+    def queue_out_of_reach(self) -> Iterator[None]:
+        """The rule delivers to a queue that does not exist, as after somebody deleted it."""
+        events = self.aws.client("events")
+        (rule,) = _rules(self)
+        where = {"Rule": rule["Name"], "EventBusName": rule["EventBusName"]}
+        targets = events.list_targets_by_rule(**where)["Targets"]
+        broken = [{**target, "Arn": f"{target['Arn']}-deleted"} for target in targets]
+        events.put_targets(**where, Targets=broken)
+        try:
+            yield
+        finally:
+            events.put_targets(**where, Targets=targets)
+
+
+def _last(name: str) -> str:
+    return name.rsplit(":", 1)[-1].rsplit("/", 1)[-1]
+
+
+def _rules(run: CourierRun) -> list[dict[str, Any]]:
+    events = run.aws.client("events")
+    template = run.deployment.templates[STACK]
+    (bus,) = [name for name, part in template.resources.items() if part.type == "AWS::Events::EventBus"]
+    answer = events.list_rules(EventBusName=run.deployment.physical_id(bus))
+    return list(answer["Rules"])
+
+
+def wait_for(what: str, seen: Callable[[], Any], *, seconds: float = PATIENCE) -> None:
+    """Wait until something is seen.
+
+    :raises AssertionError: when it is not seen in time
+    """
+    deadline = time.monotonic() + seconds
+    while not seen():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not seen within {seconds:g} s: {what}")
+        time.sleep(0.1)
