@@ -15,8 +15,9 @@ from constructs import Construct
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import OnCall
 from resilient_constructs.places import same_stack, settle
+from resilient_constructs.queues import arn_prefix
 from resilient_constructs.stores import EventStore, Subscriber
-from resilient_constructs.tokens import seconds
+from resilient_constructs.tokens import is_token, seconds
 
 from .limits import RETENTION, RETRY_AGE, RETRY_ATTEMPTS
 from .subscription import BusName, Subscription, Wanted
@@ -68,9 +69,12 @@ class FanOutBus(Construct):
         self.event_bus: events.IEventBus = event_bus or events.EventBus(self, "Bus", kms_key=encryption_key)
         """The bus that ``PutEvents`` goes to."""
         self._bus_arn = self.event_bus.event_bus_arn
+        self._bus = self._name_bus(made=event_bus is None)
         self.archive: events.CfnArchive | None = None
         """The archive to replay from; None where it was declined."""
         if archive:
+            if encryption_key is not None:
+                _let_archive_use(encryption_key, self._bus.written_out)
             self.archive = events.CfnArchive(
                 self,
                 "Archive",
@@ -78,7 +82,6 @@ class FanOutBus(Construct):
                 retention_days=days,
                 kms_key_identifier=None if encryption_key is None else encryption_key.key_arn,
             )
-        self._bus = self._name_bus(made=event_bus is None)
 
     def events(self, *, source: str, detail_type: str) -> EventStore:
         """This bus as a place for an API route to store what it accepts.
@@ -153,6 +156,30 @@ class FanOutBus(Construct):
             # the name that an EventBus gives itself
             return BusName(name=name, written_out=Names.unique_id(self.event_bus))
         return BusName(name=name, written_out=name)
+
+
+def _let_archive_use(key: kms.IKey, bus_name: str) -> None:
+    """Let EventBridge encrypt events anew for the archive, which its statement for the bus does not cover.
+
+    Without it the archive cannot be made, or stays empty. The bus is named without a reference, because a bus
+    that the same key encrypts would be a circle.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/encryption-archives.html#encryption-archives-key-policy
+    """
+    eventbridge = iam.ServicePrincipal("events.amazonaws.com")
+    bus_arn = f"{arn_prefix('events')}event-bus/{'*' if is_token(bus_name) else bus_name}"
+    key.add_to_resource_policy(
+        iam.PolicyStatement(
+            principals=[eventbridge],
+            actions=["kms:Decrypt", "kms:GenerateDataKey", "kms:ReEncrypt*"],
+            resources=["*"],  # in a key policy: this key
+            conditions={"StringLike": {"kms:EncryptionContext:aws:events:event-bus:arn": bus_arn}},
+        )
+    )
+    # a description carries no encryption context
+    key.add_to_resource_policy(
+        iam.PolicyStatement(principals=[eventbridge], actions=["kms:DescribeKey"], resources=["*"])
+    )
 
 
 def _whole_days(faults: Faults, archive_for: Duration | None) -> float:

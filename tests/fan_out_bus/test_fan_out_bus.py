@@ -252,6 +252,39 @@ def test_a_customer_key_lets_this_rule_use_it(stack: Stack) -> None:
         assert f"rule/{name}/Shop-Orders-" in str(statement["Condition"]["ArnLike"]["aws:SourceArn"])
 
 
+def archiving(template: assertions.Template) -> list[Mapping[str, Any]]:
+    """The statements of the one key's policy that EventBridge needs for an archive and for nothing else."""
+    _, key = only(template, "AWS::KMS::Key")
+    wanted = ("kms:DescribeKey", ["kms:Decrypt", "kms:GenerateDataKey", "kms:ReEncrypt*"])
+    return [one for one in key["Properties"]["KeyPolicy"]["Statement"] if one["Action"] in wanted]
+
+
+def test_a_customer_key_lets_eventbridge_archive(stack: Stack) -> None:
+    """The key policy allows what AWS's page on encrypted archives asks for, for events of this bus only."""
+    bus = FanOutBus(stack, "Orders", encryption_key=kms.Key(stack, "Key"))
+    use, describe = archiving(assertions.Template.from_stack(stack))
+    assert use["Principal"] == describe["Principal"] == {"Service": "events.amazonaws.com"}
+    (context,) = use["Condition"].values()
+    assert f":event-bus/{Names.unique_id(bus.event_bus)}'" in str(context)
+    assert list(context) == ["kms:EncryptionContext:aws:events:event-bus:arn"]
+
+
+def test_the_archive_of_a_given_bus_makes_no_circle(stack: Stack) -> None:
+    """A key may encrypt a given bus and our archive of it: its policy refers to no bus."""
+    key = kms.Key(stack, "Key")
+    given = events.EventBus(stack, "Given", kms_key=key)
+    FanOutBus(stack, "Orders", event_bus=given, encryption_key=key)
+    # a template with a circle could not be read: the assertions look for circles first
+    use, _ = archiving(assertions.Template.from_stack(stack))
+    assert str(use["Condition"]).endswith(":event-bus/*']]}}}")
+
+
+def test_without_an_archive_the_key_is_not_opened_for_one(stack: Stack) -> None:
+    """No archive, no statement for it."""
+    FanOutBus(stack, "Orders", archive=False, encryption_key=kms.Key(stack, "Key"))
+    assert archiving(assertions.Template.from_stack(stack)) == []
+
+
 def test_a_key_of_another_stack_is_not_told_this_stacks_names() -> None:
     """The policy of a key in another stack allows the account's rules, because it cannot name this one."""
     app = App()
