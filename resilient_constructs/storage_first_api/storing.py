@@ -158,7 +158,9 @@ def _queue(scope: Construct, store: QueueStore, facts: QueueFacts) -> Place:
             region, account, name = arn.split(":")[3:6]
     return Place(
         uri=f"arn:{pseudo().partition}:apigateway:{region}:sqs:path/{account}/{name}",
-        headers={"Content-Type": "application/x-www-form-urlencoded"},
+        # SQS answers a form in JSON or XML, as Accept says. In XML the templates would find no message ID: a
+        # stored message would be answered 503 and sent again.
+        headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
         request=send_message(
             message_group=store.message_group, deduplicate_by=store.deduplicate_by, fifo=facts.fifo
         ),

@@ -75,6 +75,12 @@ def test_paths_share_their_resources(resources: Resources) -> None:
     assert parts == ["a", "b", "bulk", "orders"]
 
 
+def test_a_queue_is_asked_for_json(methods: list[dict[str, Any]]) -> None:
+    """SQS answers a form as Accept says, and the templates that look for the message ID read only JSON."""
+    asked = [m["Integration"]["RequestParameters"] for m in methods if m["HttpMethod"] == "PUT"]
+    assert [one["integration.request.header.Accept"] for one in asked] == ["'application/json'"]
+
+
 def test_only_2xx_of_the_storage_is_success(methods: list[dict[str, Any]]) -> None:
     """The success has the pattern 2\\d\\d and the error has none, so whatever is no 2xx is an error."""
     for method in methods:
