@@ -10,10 +10,11 @@ https://github.com/cdklabs/cdk-nag
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from aws_cdk import Acknowledgment, CfnResource, Validations
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct, IConstruct
 
@@ -49,8 +50,8 @@ _R5 = "NIST.800.53.R5"
 _PCI = "PCI.DSS.321"
 
 _DEAD_LETTERS_END_HERE = (
-    "This queue is the end of the line: it keeps what gave up for 14 days, and an alarm tells someone within a "
-    "minute. A dead-letter queue behind a dead-letter queue would only hide it."
+    "This queue is the end of the line: it keeps what gave up for 14 days, and an alarm tells someone "
+    "within a minute. A dead-letter queue behind a dead-letter queue would only hide it."
 )
 
 BY_DESIGN: tuple[Known, ...] = (
@@ -58,22 +59,24 @@ BY_DESIGN: tuple[Known, ...] = (
         resource="AWS::Lambda::Function",
         rule="LambdaDLQ",
         packs=(_HIPAA, _R5, _SERVERLESS),
-        reason="The rule is about asynchronous invocations. What fails here stays in its queue and goes to that "
-        "queue's dead-letter queue; a function made with asynchronous=True has an on-failure destination.",
+        reason="The rule is about asynchronous invocations. What fails here stays in its queue and goes to "
+        "that queue's dead-letter queue; a function made with asynchronous=True has an on-failure "
+        "destination.",
     ),
     Known(
         resource="AWS::Lambda::Function",
         rule="LambdaConcurrency",
         packs=(_HIPAA, _R5),
-        reason="The event source mapping's maximum concurrency holds the function down. Reserved concurrency would "
-        "throttle the poller instead, which spends receives and dead-letters healthy messages.",
+        reason="The event source mapping's maximum concurrency holds the function down. Reserved "
+        "concurrency would throttle the poller instead, which spends receives and dead-letters "
+        "healthy messages.",
     ),
     Known(
         resource="AWS::Lambda::Function",
         rule="LambdaInsideVPC",
         packs=(_HIPAA, _R4, _R5, _PCI),
-        reason="The function uses AWS services and whatever its handler calls. Which network it belongs into only "
-        "the app can know.",
+        reason="The function uses AWS services and whatever its handler calls. Which network it belongs "
+        "into only the app can know.",
     ),
     Known(
         resource="AWS::Lambda::EventSourceMapping",
@@ -86,28 +89,29 @@ BY_DESIGN: tuple[Known, ...] = (
         resource="AWS::IAM::Role",
         rule="IAMNoInlinePolicy",
         packs=(_HIPAA, _R4, _R5, _PCI),
-        reason="The policy names this role's own queue, bus and log group and fits no other role, so it lives and "
-        "dies with the role.",
+        reason="The policy names this role's own queue, bus and log group and fits no other role, so it "
+        "lives and dies with the role.",
     ),
     Known(
         resource="AWS::IAM::Policy",
         rule="IAMNoInlinePolicy",
         packs=(_HIPAA, _R4, _R5, _PCI),
-        reason="The policy names this role's own queue, bus and log group and fits no other role, so it lives and "
-        "dies with the role.",
+        reason="The policy names this role's own queue, bus and log group and fits no other role, so it "
+        "lives and dies with the role.",
     ),
     Known(
         resource="AWS::IAM::Policy",
         rule="IAM5[Resource::*]",
         packs=(_SOLUTIONS,),
-        reason="AWS X-Ray knows no resources: PutTraceSegments and PutTelemetryRecords can only be granted on *.",
+        reason="AWS X-Ray knows no resources: PutTraceSegments and PutTelemetryRecords can only be granted "
+        "on *.",
     ),
     Known(
         resource="AWS::Logs::LogGroup",
         rule="CloudWatchLogGroupEncrypted",
         packs=(_HIPAA, _R4, _R5, _PCI),
-        reason="CloudWatch Logs encrypts at rest without a key of yours too. A customer key costs money and can be "
-        "lost, so it is the app's choice: hand in your own log group.",
+        reason="CloudWatch Logs encrypts at rest without a key of yours too. A customer key costs money and "
+        "can be lost, so it is the app's choice: hand in your own log group.",
     ),
     Known(
         resource="AWS::ApiGateway::Stage",
@@ -126,8 +130,8 @@ BY_DESIGN: tuple[Known, ...] = (
         resource="AWS::SNS::Topic",
         rule="SNSEncryptedKMS",
         packs=(_HIPAA, _R4, _R5, _PCI),
-        reason="Alarm texts carry no data, and CloudWatch cannot publish with the AWS-managed key: the alarm would "
-        "be lost in silence. OnCall(encryption_key=...) takes a customer key.",
+        reason="Alarm texts carry no data, and CloudWatch cannot publish with the AWS-managed key: the "
+        "alarm would be lost in silence. OnCall(encryption_key=...) takes a customer key.",
     ),
     Known(
         resource="AWS::SNS::Subscription",
@@ -178,5 +182,13 @@ def _resources(construct: IConstruct) -> Iterator[CfnResource]:
 def _fits(row: Known, resource: CfnResource) -> bool:
     if resource.cfn_resource_type != row.resource:
         return False
-    # Only a queue where dead letters end has none of its own; on any other the finding is a real one.
-    return not (isinstance(resource, sqs.CfnQueue) and resource.redrive_policy is not None)
+    if isinstance(resource, iam.CfnRole):
+        return bool(resource.policies)
+    if not isinstance(resource, sqs.CfnQueue):
+        return True
+    if resource.redrive_policy is not None:
+        return False  # only where dead letters end there is none; on any other queue it is a real finding
+    # AwsSolutions sees for itself which queue takes another one's dead letters; Serverless does not
+    allowed = resource.redrive_allow_policy
+    takes_from_queues = isinstance(allowed, Mapping) and allowed.get("redrivePermission") == "byQueue"
+    return row.rule != "SQS3" or not takes_from_queues

@@ -121,6 +121,8 @@ class StorageFirstApi(Construct):
         for route, place in zip(routes, places, strict=True):
             methods.add(route, place)
         responses = self._make_gateway_responses(api_keys=api_key_required)
+        self.methods: Sequence[apigateway.CfnMethod] = tuple(methods.made)
+        """The methods, in the order of the routes."""
         self.deployment = self._deploy(methods, responses)
 
         self.access_log_group: logs.ILogGroup = access_log_group or logs.LogGroup(
