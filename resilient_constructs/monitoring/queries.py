@@ -27,7 +27,8 @@ STORY = SavedQuery(
 NEVER_COMPLETED = SavedQuery(
     name="Started but never completed",
     query="""filter status in ["STARTED", "COMPLETED", "FAILED", "REJECTED"]
-| fields strcontains(status, "STARTED") as is_start, 1 - is_start as is_end
+| fields strcontains(status, "STARTED") as is_start
+| fields 1 - is_start as is_end
 | stats sum(is_start) as started, sum(is_end) as ended, max(@timestamp) as last_seen
     by correlation_id, service, request_id
 | filter started > ended
