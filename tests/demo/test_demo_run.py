@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 
@@ -28,12 +29,11 @@ pytestmark = [pytest.mark.local, pytest.mark.slow, pytest.mark.timeout(240), pyt
 
 def processes() -> dict[int, tuple[int, str]]:
     """Every living process: its parent and command line."""
-    listed = subprocess.run(
-        ["ps", "-ww", "-eo", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True
-    )
-    rows = (line.split(None, 3) for line in listed.stdout.splitlines())
+    found = psutil.process_iter(["pid", "ppid", "status", "cmdline"])
     return {
-        int(row[0]): (int(row[1]), row[3]) for row in rows if len(row) == 4 and not row[2].startswith("Z")
+        process.info["pid"]: (process.info["ppid"], " ".join(process.info["cmdline"] or []))
+        for process in found
+        if process.info["status"] != psutil.STATUS_ZOMBIE
     }
 
 

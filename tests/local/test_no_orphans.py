@@ -11,13 +11,23 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from resilient_constructs.local import LocalAws
 
 pytestmark = pytest.mark.local
 
-_USER = textwrap.dedent("""
+# A shell's background job is started with SIGINT ignored, nohup's with SIGHUP ignored, and children inherit it:
+# how these tests were started must not decide whether the user's process can be interrupted.
+_AS_IN_A_TERMINAL = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+"""
+
+_USER = _AS_IN_A_TERMINAL + textwrap.dedent("""
     import io, sys, threading, time, zipfile
     from resilient_constructs.local import LocalAws
     package = io.BytesIO()
@@ -53,15 +63,17 @@ class Scene:
 
 
 def _children(pid: int) -> list[int]:
-    found = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
-    )
-    return [int(line) for line in found.stdout.split()]
+    try:
+        return [child.pid for child in psutil.Process(pid).children()]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _alive(pid: int) -> bool:
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return bool(state.stdout.strip()) and not state.stdout.startswith("Z")
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _begin(port: int = 0) -> Scene:
@@ -145,7 +157,7 @@ def test_dead_emulator_is_seen() -> None:
     aws.stop()
 
 
-_DEPLOYER = textwrap.dedent("""
+_DEPLOYER = _AS_IN_A_TERMINAL + textwrap.dedent("""
     import os, sys
     from pathlib import Path
     from resilient_constructs.local import leash
