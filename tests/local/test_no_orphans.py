@@ -18,7 +18,7 @@ from resilient_constructs.local import LocalAws
 
 pytestmark = pytest.mark.local
 
-# A shell's background job is started with SIGINT ignored, nohup's with SIGHUP ignored, and children inherit it:
+# A background job is started with SIGINT ignored, nohup's with SIGHUP ignored, and children inherit it:
 # how these tests were started must not decide whether the user's process can be interrupted.
 _AS_IN_A_TERMINAL = """
 import signal
