@@ -39,6 +39,18 @@ class Authorization:
     #: Everybody on the internet.
     NONE: ClassVar[Authorization]
 
+    @property
+    def definition(self) -> list[str]:
+        """All that a new deployment of the API is needed for: a stage goes on asking the old authorizer.
+
+        https://docs.aws.amazon.com/apigateway/latest/developerguide/updating-api.html
+        """
+        asked = [pool.user_pool_arn for pool in self.user_pools]
+        if self.authorizer is not None:
+            remembered = "" if self.remembered_for is None else str(self.remembered_for.to_seconds())
+            asked += [self.authorizer.function_arn, remembered]
+        return [self.kind, *self.scopes, *([*asked, self.header] if asked else [])]
+
     @classmethod
     def cognito(cls, *user_pools: cognito.IUserPool, scopes: tuple[str, ...] = ()) -> Authorization:
         """Users of these pools, by the token in the ``Authorization`` header.

@@ -36,6 +36,7 @@ class Methods:
         self._authorization = authorization
         self.api_key_required = api_key_required
         self._authorizer = make_authorizer(scope, rest_api, authorization)
+        self._allowed = authorization.definition
         self._root = rest_api.attr_root_resource_id
         self._resources: dict[tuple[str, ...], apigateway.CfnResource] = {}
         self._ids: set[str] = set()
@@ -94,11 +95,9 @@ class Methods:
             {
                 "route": [route.method, *route.segments],
                 "schema": schema,
-                "authorization": [
-                    self._authorization.kind,
-                    *self._authorization.scopes,
-                    self.api_key_required,
-                ],
+                "authorization": [*self._allowed, self.api_key_required],
+                # a role that went with its old deployment still serving would fail every request
+                "credentials": self._role_arn,
                 **place.definition,
             }
         )

@@ -63,6 +63,37 @@ def test_deployment_follows_the_definition() -> None:
     assert len(others | {same}) == 4
 
 
+def test_deployment_follows_who_is_asked_and_who_stores() -> None:
+    """Another pool, function, header or role makes a new deployment, or the stage goes on with the old one."""
+
+    def deployed(*, by: str = "Pool", header: str = "Authorization", role: str | None = None) -> str:
+        stack = Stack(App(), "Shop")
+        authorization = (
+            Authorization.cognito(cognito.UserPool(stack, by))
+            if by.endswith("Pool")
+            else Authorization.function(
+                lambda_.Function.from_function_name(stack, by, by),
+                header=header,
+                remembered_for=Duration.minutes(1),
+            )
+        )
+        given = None if role is None else iam.Role.from_role_name(stack, role, role)
+        one_route(stack, events.EventBus(stack, "Bus"), authorization=authorization, role=given)
+        [name] = of_type(synthesized(stack), "ApiGateway::Deployment")
+        return name
+
+    others = {
+        deployed(by="AnotherPool"),
+        deployed(by="ask"),
+        deployed(by="ask-another"),
+        deployed(by="ask", header="X-Token"),
+        deployed(role="mine"),
+        deployed(role="yours"),
+    }
+    assert deployed() == deployed()
+    assert len(others | {deployed()}) == 7
+
+
 def test_default_throttle_leaves_room_for_others(stack: Stack, bus: events.EventBus) -> None:
     """Without a word about throttling, 100 requests a second and 200 at once are let in."""
     one_route(stack, bus)
