@@ -64,7 +64,7 @@ def test_deployment_follows_the_definition() -> None:
 
 
 def test_deployment_follows_who_is_asked_and_who_stores() -> None:
-    """Another pool, function, header or role makes a new deployment, or the stage goes on with the old one."""
+    """Another pool, function, header or role makes a new deployment; else the stage keeps the old one."""
 
     def deployed(*, by: str = "Pool", header: str = "Authorization", role: str | None = None) -> str:
         stack = Stack(App(), "Shop")
