@@ -41,7 +41,7 @@ STATEFUL = {
     "AWS::SNS::Topic",
     "AWS::SQS::Queue",
 }
-"""A changed logical ID of one of these deletes what it holds: a breaking change, to be told in CHANGELOG.md."""
+"""A changed logical ID of one of these deletes what it holds: breaking, and told in CHANGELOG.md."""
 
 
 def a_function(stack: Stack) -> None:

@@ -1,0 +1,331 @@
+"""The table of safe defaults, row by row, over the template of every example."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from example_templates import TEMPLATES, resources
+
+from resilient_constructs.testing import assert_alarms_explain_themselves
+
+REPOSITORY = Path(__file__).parents[2]
+FOURTEEN_DAYS = 14 * 86_400
+QUEUES = list(resources("AWS::SQS::Queue"))
+MAPPINGS = list(resources("AWS::Lambda::EventSourceMapping"))
+FUNCTIONS = list(resources("AWS::Lambda::Function"))
+STAGES = list(resources("AWS::ApiGateway::Stage"))
+METHODS = list(resources("AWS::ApiGateway::Method"))
+RULES = list(resources("AWS::Events::Rule"))
+
+queues = pytest.mark.parametrize("queue", [pytest.param(each, id=name) for name, each in QUEUES])
+mappings = pytest.mark.parametrize(("name", "mapping"), MAPPINGS)
+functions = pytest.mark.parametrize("function", [pytest.param(each, id=name) for name, each in FUNCTIONS])
+stages = pytest.mark.parametrize("stage", [pytest.param(each, id=name) for name, each in STAGES])
+methods = pytest.mark.parametrize("method", [pytest.param(each, id=name) for name, each in METHODS])
+rules = pytest.mark.parametrize(("name", "rule"), RULES)
+
+
+def named(name: str, reference: dict[str, Any]) -> dict[str, Any]:
+    """The properties of what a resource of the same template refers to."""
+    ((_, target),) = reference.items()
+    logical_id = target[0] if isinstance(target, list) else target
+    resource = TEMPLATES[name.split(".")[0]]()["Resources"][logical_id]
+    return dict(resource.get("Properties", {}))
+
+
+def test_the_examples_have_something_of_everything() -> None:
+    """No row below passes because there was nothing to look at."""
+    assert all((QUEUES, MAPPINGS, FUNCTIONS, STAGES, METHODS, RULES))
+
+
+@queues
+def test_queues_are_encrypted(queue: dict[str, Any]) -> None:
+    """Every queue is encrypted by SQS, or under a customer key."""
+    assert queue.get("SqsManagedSseEnabled") is True or queue.get("KmsMasterKeyId")
+
+
+@queues
+def test_queues_keep_messages_for_14_days(queue: dict[str, Any]) -> None:
+    """Every queue keeps a message as long as SQS can: 14 days."""
+    assert queue["MessageRetentionPeriod"] == FOURTEEN_DAYS
+
+
+def test_queues_take_tls_only() -> None:
+    """Every queue's policy denies everything over plain HTTP."""
+    shut = {
+        (name.split(".")[0], queue["Ref"])
+        for name, policy in resources("AWS::SQS::QueuePolicy")
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Deny"
+        and statement["Action"] == "sqs:*"
+        and statement["Principal"] in ("*", {"AWS": "*"})
+        and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        for queue in policy["Queues"]
+    }
+    assert shut == {tuple(name.split(".")) for name, _ in QUEUES}
+
+
+@queues
+def test_queues_say_where_dead_letters_go_or_come_from(queue: dict[str, Any]) -> None:
+    """A queue has a dead-letter queue, or says from which queues it takes dead letters."""
+    assert ("RedrivePolicy" in queue) != ("RedriveAllowPolicy" in queue)
+    allowed = queue.get("RedriveAllowPolicy", {"redrivePermission": "denyAll"})
+    assert allowed["redrivePermission"] in ("byQueue", "denyAll")
+    assert (allowed["redrivePermission"] == "byQueue") == bool(allowed.get("sourceQueueArns"))
+
+
+@mappings
+def test_a_failed_message_does_not_fail_its_batch(name: str, mapping: dict[str, Any]) -> None:
+    """Every mapping reports batch item failures."""
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+@mappings
+def test_concurrency_is_always_bounded(name: str, mapping: dict[str, Any]) -> None:
+    """Every mapping has a maximum concurrency."""
+    assert 2 <= mapping["ScalingConfig"]["MaximumConcurrency"] <= 1000
+
+
+@mappings
+def test_mappings_publish_metrics(name: str, mapping: dict[str, Any]) -> None:
+    """Every mapping's own metrics are switched on."""
+    assert mapping["MetricsConfig"] == {"Metrics": ["EventCount"]}
+
+
+@mappings
+def test_a_message_stays_hidden_six_timeouts(name: str, mapping: dict[str, Any]) -> None:
+    """The queue's visibility timeout is at least six times the function's timeout plus the window."""
+    queue, function = named(name, mapping["EventSourceArn"]), named(name, mapping["FunctionName"])
+    window = mapping.get("MaximumBatchingWindowInSeconds", 0)
+    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"] + window
+
+
+@mappings
+def test_a_message_is_tried_ten_times(name: str, mapping: dict[str, Any]) -> None:
+    """A message is received ten times before it is dead-lettered."""
+    assert named(name, mapping["EventSourceArn"])["RedrivePolicy"]["maxReceiveCount"] == 10
+
+
+@functions
+def test_functions_run_on_arm_with_stated_limits(function: dict[str, Any]) -> None:
+    """Every function runs on arm64, with a memory size and a timeout that somebody chose."""
+    assert function["Architectures"] == ["arm64"]
+    assert function["MemorySize"] >= 128
+    assert function["Timeout"] > 0
+
+
+@functions
+def test_functions_are_traced_and_log_json(function: dict[str, Any]) -> None:
+    """Every function is traced and logs JSON into a group of its own."""
+    assert function["TracingConfig"] == {"Mode": "Active"}
+    assert function["LoggingConfig"]["LogFormat"] == "JSON"
+    assert set(function["LoggingConfig"]["LogGroup"]) == {"Ref"}
+
+
+def test_logs_end_some_day_and_outlive_the_stack() -> None:
+    """Every log group has a retention and is kept when its stack goes."""
+    for name, made in TEMPLATES.items():
+        groups = {k: r for k, r in made()["Resources"].items() if r["Type"] == "AWS::Logs::LogGroup"}
+        assert groups, name
+        for group in groups.values():
+            assert group["Properties"]["RetentionInDays"] > 0
+            assert group["DeletionPolicy"] == "Retain"
+
+
+def test_asynchronous_invocations_have_somewhere_to_fail_to() -> None:
+    """A function that anything invokes asynchronously has an on-failure destination."""
+    invoked = {json.dumps(p["FunctionName"]) for _, p in resources("AWS::Lambda::Permission")}
+    covered = {
+        json.dumps(config["FunctionName"])
+        for _, config in resources("AWS::Lambda::EventInvokeConfig")
+        if config["DestinationConfig"]["OnFailure"]["Destination"]
+    }
+    assert invoked <= covered
+
+
+@methods
+def test_202_means_stored(method: dict[str, Any]) -> None:
+    """Only a 2xx answer of the storage becomes 202; the default is an error."""
+    answers = method["Integration"]["IntegrationResponses"]
+    accepted = [one for one in answers if one["StatusCode"] == "202"]
+    assert [one["SelectionPattern"] for one in accepted] == [r"2\d\d"]
+    (default,) = [one for one in answers if not one.get("SelectionPattern")]
+    assert int(default["StatusCode"]) >= 400
+
+
+@methods
+def test_an_entry_that_failed_is_no_success(method: dict[str, Any]) -> None:
+    """Where events are put, FailedEntryCount is looked at before 202 is said."""
+    if ":events:" in json.dumps(method["Integration"]["Uri"]):
+        (accepted,) = [
+            one for one in method["Integration"]["IntegrationResponses"] if one["StatusCode"] == "202"
+        ]
+        assert "FailedEntryCount" in accepted["ResponseTemplates"]["application/json"]
+
+
+@methods
+def test_bodies_are_validated(method: dict[str, Any]) -> None:
+    """Every method has a model and a validator, and passes no body through unseen."""
+    assert method["RequestModels"]
+    assert method["RequestValidatorId"]
+    assert method["Integration"]["PassthroughBehavior"] == "NEVER"
+
+
+def test_errors_are_problem_json() -> None:
+    """Every answer of the gateway itself is application/problem+json."""
+    answers = list(resources("AWS::ApiGateway::GatewayResponse"))
+    assert {"DEFAULT_4XX", "DEFAULT_5XX", "THROTTLED"} <= {answer["ResponseType"] for _, answer in answers}
+    for _, answer in answers:
+        assert (
+            answer["ResponseParameters"]["gatewayresponse.header.Content-Type"]
+            == "'application/problem+json'"
+        )
+
+
+@stages
+def test_apis_are_throttled(stage: dict[str, Any]) -> None:
+    """Every method of every stage has a rate and a burst of its own."""
+    (everything,) = [one for one in stage["MethodSettings"] if one["ResourcePath"] == "/*"]
+    assert everything["HttpMethod"] == "*"
+    assert everything["ThrottlingRateLimit"] > 0
+    assert everything["ThrottlingBurstLimit"] > 0
+
+
+@stages
+def test_apis_log_access_and_no_data(stage: dict[str, Any]) -> None:
+    """Every stage logs who asked, with the correlation ID, and never a body; it is traced."""
+    assert "correlation_id" in stage["AccessLogSetting"]["Format"]
+    assert not any(one.get("DataTraceEnabled") for one in stage["MethodSettings"])
+    assert stage["TracingEnabled"] is True
+
+
+def test_buses_are_archived() -> None:
+    """Every bus has an archive that ends some day."""
+    buses = {name for name, _ in resources("AWS::Events::EventBus")}
+    archived = {
+        f"{name.split('.')[0]}.{archive['SourceArn']['Fn::GetAtt'][0]}"
+        for name, archive in resources("AWS::Events::Archive")
+        if archive["RetentionDays"] > 0
+    }
+    assert archived == buses
+
+
+@rules
+def test_every_target_has_its_queues(name: str, rule: dict[str, Any]) -> None:
+    """Every rule target is a queue with a dead-letter queue for work, and one for what is not delivered."""
+    for target in rule["Targets"]:
+        assert "RedrivePolicy" in named(name, target["Arn"])
+        undelivered = named(name, target["DeadLetterConfig"]["Arn"])
+        assert undelivered["RedriveAllowPolicy"] == {"redrivePermission": "denyAll"}
+        assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 86_400, "MaximumRetryAttempts": 185}
+
+
+NAMED = {
+    "AWS::ApiGateway::RestApi": ("Name", "REST APIs need a name, and their metrics are told apart by it"),
+    "AWS::ApiGateway::Stage": ("StageName", "a stage's name is part of the API's URL"),
+    "AWS::Events::EventBus": ("Name", "the CDK names every bus, after its path in the app"),
+    "AWS::Events::Rule": (
+        "Name",
+        "written out with the stack's UUID, so that queues let it in before it works",
+    ),
+    "AWS::IAM::Policy": ("PolicyName", "required; unique within its role only"),
+    "AWS::Logs::QueryDefinition": ("Name", "what people see in the console"),
+    "AWS::SQS::Queue": (
+        "QueueName",
+        "written out with the stack's UUID, so that its dead-letter queue knows it",
+    ),
+}
+"""Every property that names something, and why it is set."""
+
+_NAMES = re.compile(
+    r"(Name|AlarmName|ArchiveName|DashboardName|FunctionName|LayerName|LogGroupName|ManagedPolicyName"
+    r"|PolicyName|QueueName|RoleName|StageName|TableName|TopicName)"
+)
+_REFERENCES = {("AWS::Lambda::EventSourceMapping", "FunctionName")}
+
+
+def test_nothing_else_is_named() -> None:
+    """CloudFormation names everything, save what is listed above with its reason."""
+    found = {
+        (resource["Type"], prop)
+        for made in TEMPLATES.values()
+        for resource in made()["Resources"].values()
+        for prop in resource.get("Properties", {})
+        if _NAMES.fullmatch(prop)
+    }
+    assert found - _REFERENCES == {(kind, prop) for kind, (prop, _) in NAMED.items()}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_names_written_out_are_the_stacks_own(name: str) -> None:
+    """A queue's or a rule's written-out name ends in the stack's UUID: a second copy gets another one."""
+    for resource in TEMPLATES[name]()["Resources"].values():
+        written = resource.get("Properties", {}).get(
+            {"AWS::SQS::Queue": "QueueName"}.get(resource["Type"], "Name")
+        )
+        if resource["Type"] in ("AWS::SQS::Queue", "AWS::Events::Rule") and written:
+            assert "AWS::StackId" in json.dumps(written)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_fits_every_account(name: str) -> None:
+    """No partition, no region, no account and no domain of a partition is written into a template."""
+    text = json.dumps(TEMPLATES[name]())
+    assert (
+        re.findall(r"arn:aws[\w-]*:|\b[a-z]{2}(?:-gov|-iso)?-[a-z]+-\d\b|\b\d{12}\b|amazonaws\.com\.cn", text)
+        == []
+    )
+    allowed = {
+        "apigateway.amazonaws.com",
+        "cloudwatch.amazonaws.com",
+        "events.amazonaws.com",
+        "lambda.amazonaws.com",
+    }
+    # a service principal is called the same in every partition
+    assert set(re.findall(r"[\w.-]*amazonaws\.com", text)) <= allowed
+
+
+def test_no_role_may_do_more_than_listed() -> None:
+    """No role is granted a wildcard, save X-Ray's two actions, which know no resources."""
+    documents = [policy["PolicyDocument"] for _, policy in resources("AWS::IAM::Policy")]
+    documents += [
+        p["PolicyDocument"] for _, role in resources("AWS::IAM::Role") for p in role.get("Policies", [])
+    ]
+    assert documents
+    broad = {
+        (action, resource if isinstance(resource, str) else "one")
+        for document in documents
+        for statement in document["Statement"]
+        for action in _listed(statement["Action"])
+        for resource in _listed(statement["Resource"])
+        if "*" in action or (isinstance(resource, str) and "*" in resource)
+    }
+    assert broad == {("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")}
+    assert not [name for name, role in resources("AWS::IAM::Role") if role.get("ManagedPolicyArns")]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_alarm_explains_itself(name: str) -> None:
+    """Every alarm has dimensions, a reason, a treatment of missing data and someone to tell."""
+    assert_alarms_explain_themselves(TEMPLATES[name]())
+
+
+def test_a_dead_letter_is_seen_within_a_minute() -> None:
+    """Every queue where something ends has an alarm over one minute at one message."""
+    watched = set()
+    for name, alarm in resources("AWS::CloudWatch::Alarm"):
+        text = json.dumps(alarm)
+        if alarm.get("EvaluationPeriods") == 1 and '"Period": 60' in text and alarm["Threshold"] <= 1:
+            watched |= {
+                (name.split(".")[0], queue) for queue in re.findall(r'\["(\w+)", "QueueName"\]', text)
+            }
+    ends = {tuple(name.split(".")) for name, queue in QUEUES if "RedrivePolicy" not in queue}
+    assert ends <= watched
