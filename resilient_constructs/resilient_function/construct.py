@@ -19,7 +19,7 @@ from resilient_constructs.assets import function_asset, target_for
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import Signal, monitor
 from resilient_constructs.places import settle
-from resilient_constructs.queues import facts_of
+from resilient_constructs.queues import facts_of, make_undelivered_queue
 from resilient_constructs.tokens import seconds
 
 from .checks import check_asynchronous, check_environment, check_mode, check_runtime
@@ -30,7 +30,6 @@ from .limits import (
     LOGS_PAGE,
     MAX_EVENT_AGE,
     MEMORY,
-    ON_FAILURE_RETENTION_DAYS,
     RESERVED_CONCURRENCY,
     RETRY_ATTEMPTS,
     TIMEOUT,
@@ -173,7 +172,7 @@ class ResilientFunction(Construct):
         self.on_failure_queue: sqs.Queue | None = None
         """Where asynchronous events go that failed for good; None where there are none or it is not ours."""
         if asynchronous and on_failure is None:
-            self.on_failure_queue = _make_on_failure_queue(self)
+            self.on_failure_queue = make_undelivered_queue(self, "OnFailureQueue", encryption_key=None)
             on_failure = destinations.SqsDestination(self.on_failure_queue)
         self.function = lambda_.Function(
             self,
@@ -268,16 +267,6 @@ class ResilientFunction(Construct):
     def metric_invocations(self, **options: Any) -> cloudwatch.Metric:
         """How many invocations were carried out."""
         return self.function.metric_invocations(**options)
-
-
-def _make_on_failure_queue(scope: Construct) -> sqs.Queue:
-    return sqs.Queue(
-        scope,
-        "OnFailureQueue",
-        encryption=sqs.QueueEncryption.SQS_MANAGED,
-        enforce_ssl=True,
-        retention_period=Duration.days(ON_FAILURE_RETENTION_DAYS),
-    )
 
 
 def _grant_sending(queue: sqs.IQueue, grantee: iam.IGrantable) -> None:

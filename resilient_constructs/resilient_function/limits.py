@@ -34,7 +34,6 @@ ENVIRONMENT_SIZE = Limit(
 RESERVED_CONCURRENCY = Limit(
     prop="reserved_concurrency", low=0, high=None, unit="environments", page=CONCURRENCY_PAGE
 )
-ON_FAILURE_RETENTION_DAYS = 14  # SQS's longest
 RETRY_ATTEMPTS = Limit(prop="retry_attempts", low=0, high=2, unit="retries", page=ASYNC_PAGE, default=2)
 MAX_EVENT_AGE = Limit(
     prop="max_event_age", low=60, high=21_600, unit="seconds", page=ASYNC_PAGE, default=21_600
