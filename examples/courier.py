@@ -50,6 +50,7 @@ class CourierStack(Stack):
     :param max_receive_count: how often an order is tried before it is dead-lettered. Default: 10. A message
         comes back after its visibility timeout, six times the function's timeout: with the defaults after
         84 seconds, so ten attempts outlive an outage of 14 minutes
+    :param cloud_watch_role: whether this stack sets the account's role for API Gateway's logs. Default: no
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class CourierStack(Stack):
         courier_latency: Duration | None = None,
         courier_timeout: Duration | None = None,
         max_receive_count: int = 10,
+        cloud_watch_role: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(scope, construct_id, **kwargs)
@@ -82,6 +84,7 @@ class CourierStack(Stack):
             on_call=on_call,
             # Open to everybody: the demonstration has no accounts. The default asks for IAM signatures.
             authorization=Authorization.NONE,
+            cloud_watch_role=cloud_watch_role,
             throttle=Throttle(requests_per_second=50, burst=100),
             routes=[
                 Route.post(

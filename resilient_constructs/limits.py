@@ -1,7 +1,7 @@
 """Limits as values: name, range, unit and the AWS page they come from, and the one way to report a breach.
 
 A default, a bound and a unit are one named thing, typed once. Every room declares its own in its
-``limits.py`` and hands values to :class:`Faults`, which tells all the faults of one construct at once.
+``limits.py`` and hands values to ``Faults``, which tells all the faults of one construct at once.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Limit:
 
 @dataclass(slots=True)
 class Faults:
-    """Collects what is wrong with one construct and raises it as one :class:`ValueError`.
+    """Collects what is wrong with one construct and raises it as one ``ValueError``.
 
     :param owner: who the faults belong to, class and construct ID: ``"FlowControlledConsumer 'Delivery'"``
     """

@@ -122,6 +122,9 @@ def make_dead_letter_queue(
         fifo=True if fifo else None,
         # whoever rejects a message by hand need not invent a deduplication ID
         content_based_deduplication=True if fifo else None,
+        # as its source: when everything fails at once, dead letters come as fast as messages
+        deduplication_scope=sqs.DeduplicationScope.MESSAGE_GROUP if fifo else None,
+        fifo_throughput_limit=sqs.FifoThroughputLimit.PER_MESSAGE_GROUP_ID if fifo else None,
         encryption=_encryption(encryption_key),
         encryption_master_key=encryption_key,
         enforce_ssl=True,
@@ -150,7 +153,7 @@ def make_queue(
     A FIFO queue deduplicates by content, because EventBridge sends no deduplication ID, and per message
     group, because that lifts the queue's limit of 300 calls a second.
 
-    :param name: what :func:`name_queue` answered for this queue
+    :param name: what ``name_queue`` answered for this queue
     :param visibility_timeout: seconds for which a received message is hidden
     :param max_receive_count: receives after which a message is given up
     """

@@ -21,7 +21,7 @@ def seconds(duration: Duration | None, *, default: float) -> float:
     """The duration in seconds, or ``default`` where none was given.
 
     A duration made from a CloudFormation parameter comes back as a number token: it may be handed on to a
-    CloudFormation property as it is, but nothing can be computed from it. Ask :func:`is_token` first. Half
+    CloudFormation property as it is, but nothing can be computed from it. Ask ``is_token`` first. Half
     seconds stay halves, so that the room's own limit can refuse them by name.
     """
     if duration is None:

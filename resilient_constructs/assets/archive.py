@@ -62,7 +62,7 @@ def entries_below(folder: Path, *, exclude: Iterable[str] = (), prefix: str = ""
 
 
 def entries_of_zip(archive: zipfile.ZipFile, *, prefix: str = "") -> list[Entry]:
-    """Every file of an archive written by :func:`write_zip`, to be read while it is open."""
+    """Every file of an archive written by ``write_zip``, to be read while it is open."""
     return [
         Entry(
             path=prefix + info.filename,

@@ -117,7 +117,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Courier:
-    """Decides how every call is answered and remembers it; :class:`~.server.CourierServer` puts it on HTTP.
+    """Decides how every call is answered and remembers it; ``.server.CourierServer`` puts it on HTTP.
 
     :param manner: how it behaves
     :param seed: makes its failures and latencies repeatable for one order of calls

@@ -16,7 +16,7 @@ __all__ = ["CourierServer"]
 
 
 class CourierServer:
-    """Serves a :class:`Courier` as ``POST /deliveries``.
+    """Serves a ``Courier`` as ``POST /deliveries``.
 
     A thread of this process and not a process of its own: it cannot be left behind. ``with`` starts and
     stops it.

@@ -113,7 +113,7 @@ class Downstream(Construct):
 
     @property
     def arithmetic(self) -> str:
-        """How :attr:`max_concurrency` came about, in words and numbers."""
+        """How ``max_concurrency`` came about, in words and numbers."""
         parts = []
         if self.requests_per_second is not None:
             parts.append(

@@ -100,7 +100,7 @@ class Wanted:
 
 
 class Subscription(Construct):
-    """A rule that puts events of a bus into one queue; made by :meth:`FanOutBus.subscribe`.
+    """A rule that puts events of a bus into one queue; made by ``FanOutBus.subscribe``.
 
     :param bus: the bus
     :param queue: where its events go

@@ -47,7 +47,7 @@ class FlowControlledConsumer(MeasuredConsumer):
         one of its redrive policy
     :param downstream: what the handler calls; one or several. Each is told this consumer's concurrency
     :param max_concurrency: how many invocations may run at once, 2 to 1,000. Default: the smallest of the
-        downstreams' :attr:`Downstream.max_concurrency` (Little's law: rate × latency); without a downstream,
+        downstreams' ``Downstream.max_concurrency`` (Little's law: rate × latency); without a downstream,
         10, or the reserved concurrency when that is smaller
     :param batch_size: messages per invocation. Default: one, so that one slot is one call under way, as
         Little's law counts, and a message's time limit is the function's timeout

@@ -40,7 +40,7 @@ _FOREIGN_PREFIXES = ("AWS_", "CDK_DEFAULT_")
 class LocalAws:
     """An AWS account on this machine, in ``us-east-1``, empty at the start and gone at the end.
 
-    Use it as a context manager, or call :meth:`start` and :meth:`stop`. It listens on the loopback interface
+    Use it as a context manager, or call ``start`` and ``stop``. It listens on the loopback interface
     only. No process of it outlives the process that started it, whichever way that one ends.
 
     :param port: where it listens. Default: a free port
@@ -48,7 +48,7 @@ class LocalAws:
         AccessDenied as on AWS. Default: enforced
     :param calls: the file every AWS call is recorded in, one JSON object per line; without ``auth`` only
         those that services make among themselves. Default: a file that goes away at the end; read it with
-        :meth:`calls` before
+        ``calls`` before
     """
 
     def __init__(self, *, port: int | None = None, auth: bool = True, calls: Path | None = None) -> None:
@@ -63,7 +63,7 @@ class LocalAws:
 
     @classmethod
     def attach(cls, *, port: int, directory: Path, calls: Path, auth: bool) -> LocalAws:
-        """Use a local AWS that somebody else started; :meth:`stop` then only lets go of it."""
+        """Use a local AWS that somebody else started; ``stop`` then only lets go of it."""
         attached = cls(port=port, auth=auth, calls=calls)
         attached._port, attached._directory = port, directory
         return attached

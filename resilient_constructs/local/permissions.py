@@ -94,7 +94,13 @@ def _allowing(call: Call, principal: str, statements: Sequence[Statement]) -> li
         allowing.append(grant)
     if call.action.startswith("kms:") and not any(grant.to for grant in allowing):
         return None  # a key's own policy must allow, or hand the decision to the account's identity policies
-    return allowing or None
+    # A resource policy that names the account only hands the decision on: it allows no role by itself.
+    return allowing if any(_names_caller(grant, principal) for grant in allowing) else None
+
+
+def _names_caller(grant: Grant, principal: str) -> bool:
+    named = {"*", "AWS:*", f"AWS:{principal}", f"Service:{principal}"}
+    return not grant.to or not named.isdisjoint(grant.to)
 
 
 def policies_of(aws: LocalAws, stacks: Sequence[str]) -> list[Statement]:

@@ -95,7 +95,7 @@ class OnCall(Construct):
         return self.page_topic if severity is Severity.PAGE else self.ticket_topic
 
     def topic_arn(self, severity: Severity) -> str:
-        """The ARN of :meth:`topic`."""
+        """The ARN of ``topic``."""
         return self._arns[severity]
 
     def _make_topic(self, construct_id: str, encryption_key: kms.IKey | None) -> sns.Topic:

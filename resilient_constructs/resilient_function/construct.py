@@ -1,4 +1,4 @@
-"""The wiring of :class:`ResilientFunction`."""
+"""The wiring of ``ResilientFunction``."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class ResilientFunction(Construct):
         :param reserved_concurrency: environments kept for this function, and its cap. Default: it shares the
             account's
         :param asynchronous: whether it is invoked asynchronously (EventBridge, SNS, S3): events that fail for
-            good then go to :attr:`on_failure_queue`. Default: no
+            good then go to ``on_failure_queue``. Default: no
         :param retry_attempts: for asynchronous events, 0 to 2. Default: two
         :param max_event_age: for asynchronous events, 1 minute to 6 hours. Default: six hours
         :param on_failure: another destination for asynchronous events that failed for good

@@ -23,7 +23,7 @@ _ARGUMENTS: dict[Mode, str] = {"event": "(event, context)", "messages": "(body, 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Handler:
-    """A function in a folder of Python code; make one with :meth:`from_directory`.
+    """A function in a folder of Python code; make one with ``from_directory``.
 
     :param directory: the folder that becomes the function's code, with the dependencies that it lists
     :param entry: the function in it, as ``module.function``

@@ -1,4 +1,4 @@
-"""What Lambda allows of a function, and the defaults of :class:`ResilientFunction`."""
+"""What Lambda allows of a function, and the defaults of ``ResilientFunction``."""
 
 from __future__ import annotations
 

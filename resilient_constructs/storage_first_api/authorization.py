@@ -15,7 +15,7 @@ __all__ = ["Authorization"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Authorization:
-    """Who may call: ``IAM``, ``NONE``, or what :meth:`cognito` and :meth:`function` return.
+    """Who may call: ``IAM``, ``NONE``, or what ``cognito`` and ``function`` return.
 
     :param kind: API Gateway's word for it
     :param user_pools: for Cognito, whose users may call

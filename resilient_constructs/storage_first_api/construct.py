@@ -29,21 +29,25 @@ from .storing import grant_storing, place_of, pseudo
 
 __all__ = ["StorageFirstApi"]
 
+# Counts up when this package changes something of every API that the definition below does not spell out
+# (a response, the validator, the success pattern): without a new deployment the change would never arrive.
+_EDITION = 1
+
 
 class StorageFirstApi(Construct):
     """A REST API whose routes store a request's body in a queue or on an event bus, and only then answer.
 
     No function stands in between, so nothing of yours can fail before the request is safe. The answers:
 
-    ====  ========================================================================================
-    202   stored; body ``{"message_id", "correlation_id"}``, header ``X-Correlation-Id``
-    400   the body does not fit the route's schema, or cannot be a message
-    413   the storage takes no message that large (SQS and EventBridge: 1 MiB with all that belongs to it)
-    415   the body is not ``application/json``
-    429   more requests than the throttle allows; ``Retry-After``
-    503   the storage did not take it; ``Retry-After``. It is safe to send again
-    504   the storage did not answer within 29 seconds: it may be stored; sent again, it may be stored twice
-    ====  ========================================================================================
+    | status | meaning |
+    |---|---|
+    | 202 | stored; body ``{"message_id", "correlation_id"}``, header ``X-Correlation-Id`` |
+    | 400 | the body does not fit the route's schema, or cannot be a message |
+    | 413 | the storage takes no message that large (SQS and EventBridge: 1 MiB with all that belongs to it) |
+    | 415 | the body is not ``application/json`` |
+    | 429 | more requests than the throttle allows; ``Retry-After`` |
+    | 503 | the storage did not take it; ``Retry-After``. It is safe to send again |
+    | 504 | no answer from the storage within 29 seconds: it may be stored; sent again, stored twice |
 
     Every error is ``application/problem+json`` (RFC 9457). A client may send ``X-Correlation-Id`` (1 to 128
     of letters, digits and ``. _ -``); otherwise the request ID becomes the correlation ID. It travels with
@@ -55,7 +59,7 @@ class StorageFirstApi(Construct):
 
     :param routes: what is accepted, what it must look like, where it is stored
     :param authorization: who may call. Default: ``Authorization.IAM``, whoever signs with IAM and was given
-        :meth:`grant_invoke`. An API open to everybody is a decision that is written down:
+        ``grant_invoke``. An API open to everybody is a decision that is written down:
         ``Authorization.NONE``
     :param api_key_required: whether calls need an API key of a usage plan as well. Default: no
     :param throttle: how many requests are let in. Default: 100 a second, 200 at once. All APIs of an account
@@ -139,7 +143,7 @@ class StorageFirstApi(Construct):
             method_settings=method_settings(routes, throttle, detailed_metrics=detailed_metrics),
         )
         if cloud_watch_role:
-            self.stage.add_dependency(make_account(self))
+            self.stage.node.add_dependency(make_account(self))
 
         rate = None if is_token(throttle.requests_per_second) else throttle.requests_per_second
         #: the alarms by their signals' names
@@ -181,6 +185,7 @@ class StorageFirstApi(Construct):
     ) -> apigateway.CfnDeployment:
         """A deployment is a snapshot: a changed definition needs a new one, and so a new logical ID."""
         definition = {
+            "edition": _EDITION,
             "methods": methods.definition,
             "responses": [
                 [r.response_type, r.status, r.template, dict(r.parameters)]

@@ -64,7 +64,7 @@ DEFAULT_THROTTLE = Throttle(
 class Route:
     """One method on one path, what its body must look like and where it is stored.
 
-    Write :meth:`post`, :meth:`put` or :meth:`patch`. The body is all that is stored, so a path has no
+    Write ``post``, ``put`` or ``patch``. The body is all that is stored, so a path has no
     parameters: they would be lost.
 
     :param method: ``POST``, ``PUT`` or ``PATCH``

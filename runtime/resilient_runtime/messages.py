@@ -24,7 +24,7 @@ class Message(NamedTuple):
     :param body: what the handler gets: an event's data or detail, else parsed JSON, else the raw string
     :param correlation_id: from the attribute, the event's metadata, an earlier rejection, the event's id, or
         the message's id, in this order
-    :param idempotency_key: see :class:`~resilient_runtime.call.Call`
+    :param idempotency_key: see ``resilient_runtime.call.Call``
     :param attempt: SQS's receive count
     :param attributes: the message attributes as they were first sent
     :param event: the EventBridge event around the body, else None

@@ -84,7 +84,7 @@ def compose(
 
 
 def read_label(attribute: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What :func:`compose` wrote; an empty mapping when the attribute is no label of ours."""
+    """What ``compose`` wrote; an empty mapping when the attribute is no label of ours."""
     try:
         label = json.loads(attribute.get("stringValue") or "")
     except (ValueError, RecursionError):

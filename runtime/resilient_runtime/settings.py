@@ -1,7 +1,7 @@
 """The one contract between infrastructure and Lambda: what the construct writes, the entry point reads.
 
 Every field has one environment variable, so that a CDK token (a queue URL that CloudFormation fills in)
-stands alone in its value. :meth:`Settings.to_env` and :meth:`Settings.from_env` round-trip.
+stands alone in its value. ``Settings.to_env`` and ``Settings.from_env`` round-trip.
 """
 
 from __future__ import annotations

@@ -25,6 +25,10 @@ __all__ = ["StatusLines", "describe", "text_of"]
 
 _LONGEST_TEXT = 4096
 _LONGEST_STACK = 8192
+_ENDS = ("Completed", "Failed", "Rejected")
+# A metric that never had data makes metric math over it empty, and an alarm on what started and did not end
+# silent, just where nothing ever completed. So each start counts none of each end.
+_NOT_YET = "".join(f',"{name}":0' for name in _ENDS)
 _COUNT = '{"Name":"%s","Unit":"Count"}'
 _DURATION = '{"Name":"%s","Unit":"Milliseconds"}'
 
@@ -47,7 +51,7 @@ class StatusLines:
         self._heads = {
             status: _directive('["FunctionName"]', metrics) + dimension
             for status, metrics in {
-                "STARTED": (_COUNT % "Started",),
+                "STARTED": tuple(_COUNT % name for name in ("Started", *_ENDS)),
                 "COMPLETED": (_COUNT % "Completed", _DURATION % "Duration"),
                 "FAILED": (_COUNT % "Failed", _DURATION % "Duration"),
                 "REJECTED": (_COUNT % "Rejected", _DURATION % "Duration"),
@@ -63,7 +67,7 @@ class StatusLines:
 
     def started(self, call: Call) -> str:
         """The handler is about to run."""
-        return self._line("STARTED", f',"Started":1,"status":"STARTED"{self._of(call)}}}')
+        return self._line("STARTED", f',"Started":1{_NOT_YET},"status":"STARTED"{self._of(call)}}}')
 
     def completed(self, call: Call, seconds: float) -> str:
         """The handler returned."""

@@ -111,7 +111,7 @@ def test_every_counted_record_is_a_valid_metric_document(status: str) -> None:
 @pytest.mark.parametrize(
     ("status", "metrics"),
     [
-        ("STARTED", {"Started": 1}),
+        ("STARTED", {"Started": 1, "Completed": 0, "Failed": 0, "Rejected": 0}),
         ("COMPLETED", {"Completed": 1, "Duration": 1500.0}),
         ("FAILED", {"Failed": 1, "Duration": 1500.0}),
         ("REJECTED", {"Rejected": 1, "Duration": 1500.0}),

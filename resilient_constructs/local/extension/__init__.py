@@ -3,7 +3,7 @@
 Every file says what AWS does, what ministack 1.5.33 does instead, and the AWS page. They replace private
 names of ministack; the pinned version and the probe tests are what makes that bearable.
 
-:func:`load` puts them in place and returns the ASGI application. Importing this package changes nothing.
+``load`` puts them in place and returns the ASGI application. Importing this package changes nothing.
 """
 
 from __future__ import annotations

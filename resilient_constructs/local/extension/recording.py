@@ -1,7 +1,7 @@
 """Every AWS call as one JSON line: those from outside, and those that services make among themselves.
 
 AWS: CloudTrail. ministack 1.5.33: records neither the decision nor calls from inside.
-Each line is a :class:`resilient_constructs.local.recorder.Call`. A call that AWS makes in the name of a
+Each line is a ``resilient_constructs.local.recorder.Call``. A call that AWS makes in the name of a
 service or of a function's role is written down with that principal, although the emulator makes it without
 asking IAM, so that the policies can be evaluated afterwards.
 https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
@@ -22,6 +22,12 @@ from ministack.services import eventbridge, lambda_svc, sqs
 
 __all__ = ["close", "record_key_use", "record_service"]
 
+# What a caller needs of the customer key that a queue is encrypted with.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+_USES_OF_A_QUEUES_KEY = {
+    "sqs:SendMessage": ("kms:GenerateDataKey", "kms:Decrypt"),
+    "sqs:ReceiveMessage": ("kms:Decrypt",),
+}
 _lock = threading.Lock()
 _file: int | None = None
 
@@ -91,6 +97,8 @@ def _record_calls_from_outside() -> None:
         caller = iam_evaluator.resolve_caller_identity(access_key)
         principal = caller["userArn"] if caller else "anonymous"
         _write(principal, action, resource_arn, denied is None, {})
+        if denied is None and action in _USES_OF_A_QUEUES_KEY:
+            record_key_use(principal, resource_arn, _USES_OF_A_QUEUES_KEY[action])
         return denied
 
     iam_evaluator.enforce = recorded

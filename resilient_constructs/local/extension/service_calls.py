@@ -62,7 +62,7 @@ class Answer:
 
 
 def close() -> None:
-    """Nothing is replaced here; the other files call :func:`send`."""
+    """Nothing is replaced here; the other files call ``send``."""
 
 
 async def send(call: ServiceCall) -> Answer:
