@@ -110,6 +110,16 @@ def test_key_policy_has_to_agree(delegates: bool, denied: int) -> None:
     assert len(proof.denied) == denied
 
 
+def test_a_policy_for_the_account_allows_no_role() -> None:
+    """A key policy that hands the decision to the account allows nothing that no role's policy allows."""
+    root = {"AWS": "arn:aws:iam::000000000000:root"}
+    handed_on = {"Effect": "Allow", "Principal": root, "Action": "kms:*", "Resource": KEY}
+    assert (
+        len(judge([call(action="kms:Decrypt", on=KEY)], identity(SEND) + resource(KEY, handed_on)).denied)
+        == 1
+    )
+
+
 def test_absent_condition_key() -> None:
     """A condition on a key that the call lacks is not met, unless it says IfExists."""
     condition = {"StringEquals": {"aws:SourceAccount": "1"}}

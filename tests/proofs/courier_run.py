@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -89,31 +89,29 @@ class CourierRun:
                     return str(resource["LogicalResourceId"])[:-8]
         raise LookupError(arn)
 
-    @contextmanager
-    def queue_out_of_reach(self) -> Iterator[None]:
+    def queue_out_of_reach(self) -> AbstractContextManager[None]:
         """The rule delivers to a queue that does not exist, as after somebody deleted it."""
-        events = self.aws.client("events")
-        (rule,) = _rules(self)
-        where = {"Rule": rule["Name"], "EventBusName": rule["EventBusName"]}
-        targets = events.list_targets_by_rule(**where)["Targets"]
-        broken = [{**target, "Arn": f"{target['Arn']}-deleted"} for target in targets]
-        events.put_targets(**where, Targets=broken)
-        try:
-            yield
-        finally:
-            events.put_targets(**where, Targets=targets)
+        template = self.deployment.templates[STACK]
+        (bus,) = [name for name, part in template.resources.items() if part.type == "AWS::Events::EventBus"]
+        return target_out_of_reach(self.aws, self.deployment.physical_id(bus))
+
+
+@contextmanager
+def target_out_of_reach(aws: LocalAws, bus: str) -> Iterator[None]:
+    """The one rule of a bus delivers to a queue that does not exist."""
+    events = aws.client("events")
+    (rule,) = events.list_rules(EventBusName=bus)["Rules"]
+    where = {"Rule": rule["Name"], "EventBusName": bus}
+    targets = events.list_targets_by_rule(**where)["Targets"]
+    events.put_targets(**where, Targets=[{**one, "Arn": f"{one['Arn']}-deleted"} for one in targets])
+    try:
+        yield
+    finally:
+        events.put_targets(**where, Targets=targets)
 
 
 def _last(name: str) -> str:
     return name.rsplit(":", 1)[-1].rsplit("/", 1)[-1]
-
-
-def _rules(run: CourierRun) -> list[dict[str, Any]]:
-    events = run.aws.client("events")
-    template = run.deployment.templates[STACK]
-    (bus,) = [name for name, part in template.resources.items() if part.type == "AWS::Events::EventBus"]
-    answer = events.list_rules(EventBusName=run.deployment.physical_id(bus))
-    return list(answer["Rules"])
 
 
 def wait_for(what: str, seen: Callable[[], Any], *, seconds: float = PATIENCE) -> None:

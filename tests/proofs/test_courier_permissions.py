@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from courier_run import STACK, CourierRun, wait_for
+from example_templates import TEMPLATES
 from grants import without
 
 from resilient_constructs.demo.courier import Courier, Manner, Outcome
@@ -82,6 +83,11 @@ def proof(run: CourierRun) -> Proof:
     run.ring()
     wait_for("the last invocation's end", lambda: not prove(run.aws, [STACK]).unused, seconds=5)
     return prove(run.aws, [STACK])
+
+
+def test_all_examples_are_deployed(run: CourierRun) -> None:
+    """The stacks of ``examples/app.py`` are the ones that every proof here looks at."""
+    assert set(run.deployment.templates) == set(TEMPLATES)
 
 
 def test_no_grant_is_missing(proof: Proof) -> None:
