@@ -57,6 +57,7 @@ class FanOutBus(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         settle(self, scope, construct_id)
+        self._title = construct_id
         self._owner = f"FanOutBus {construct_id!r}"
         faults = Faults(self._owner)
         days = _whole_days(faults, archive_for)
@@ -135,6 +136,7 @@ class FanOutBus(Construct):
         return Subscription(
             home,
             construct_id,
+            title=f"{self._title} → {construct_id}",
             bus=self._bus,
             queue=queue,
             wanted=Wanted(detail_type=detail_type, source=source, detail=detail, everything=everything),

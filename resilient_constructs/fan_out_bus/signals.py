@@ -129,9 +129,9 @@ def subscription_section(title: str, emitted: Emitted) -> Section:
         title=title,
         lane=Lane.ROUTING,
         panels=(
-            Panel(title=f"{title}: deliveries", left=(emitted.delivered,), right=(emitted.throttled,)),
+            Panel(title="Deliveries", left=(emitted.delivered,), right=(emitted.throttled,)),
             Panel(
-                title=f"{title}: undelivered",
+                title="Undelivered",
                 left=(emitted.failed, emitted.sent_to_undelivered, emitted.lost, emitted.undelivered),
                 threshold=1,
             ),

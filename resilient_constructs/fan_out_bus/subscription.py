@@ -121,6 +121,7 @@ class Subscription(Construct):
         scope: Construct,
         construct_id: str,
         *,
+        title: str,
         bus: BusName,
         queue: sqs.IQueue,
         wanted: Wanted,
@@ -178,7 +179,7 @@ class Subscription(Construct):
         self.alarms: Mapping[str, cloudwatch.CfnAlarm] = monitor(
             self,
             signals=subscription_signals(self._emitted),
-            section=subscription_section(construct_id, self._emitted),
+            section=subscription_section(title, self._emitted),
             on_call=on_call,
         )
         """The alarms by signal: ``UndeliveredEvents``, ``LostEvents`` …"""

@@ -26,7 +26,7 @@ from . import choices
 from .consuming import Consuming, expected, expression_number, let_poll, read_function
 from .limits import ALARM_AGE
 from .measured import MeasuredConsumer
-from .signals import Emitted, consumer_section, consumer_signals, work_signals
+from .signals import Emitted, consumer_section, consumer_signals, downstream_section, work_signals
 
 __all__ = ["FlowControlledConsumer"]
 
@@ -227,6 +227,13 @@ class FlowControlledConsumer(MeasuredConsumer):
             construct_id, chosen, consuming, on_call
         )
         """The alarms by signal: ``OldestMessageAge``, ``DeadLetters``, ``FailingMessages`` …"""
+        for each in downstreams if self.resilient_function is not None else ():
+            section = downstream_section(
+                f"{construct_id} → {each.name}",
+                downstream=each.name,
+                function_name=self._emitted.function["FunctionName"],
+            )
+            monitor(self, signals=(), section=section, on_call=None)
 
     def _monitor(
         self, title: str, chosen: choices.Chosen, consuming: Consuming, on_call: OnCall | None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from resilient_runtime.settings import METRICS_NAMESPACE
+
 from resilient_constructs.monitoring import (
     Lane,
     Math,
@@ -16,7 +18,7 @@ from resilient_constructs.monitoring import (
 )
 from resilient_constructs.resilient_function.signals import function_panels, function_signals
 
-__all__ = ["Emitted", "consumer_section", "consumer_signals", "work_signals"]
+__all__ = ["Emitted", "consumer_section", "consumer_signals", "downstream_section", "work_signals"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,29 +213,16 @@ def consumer_section(
     """
     panels = [
         Panel(
-            title=f"{title}: backlog",
+            title="Backlog",
             left=(emitted.waiting, emitted.in_flight),
             right=(emitted.oldest_message_age,),
-        ),
-        Panel(
-            title=f"{title}: running at once",
-            left=(emitted.concurrency,),
-            threshold=max_concurrency,
-        ),
-        Panel(
-            title=f"{title}: messages",
-            left=(
-                emitted.mapping("InvokedEventCount", "begun"),
-                emitted.mapping("DeletedEventCount", "done"),
-                emitted.mapping("FailedInvokeEventCount", "returned to the queue"),
-            ),
-        ),
+        )
     ]
     if emitted.dead_letter_queue_name is not None:
-        panels.append(
-            Panel(title=f"{title}: dead letters", left=tuple(emitted.dead_letters.values()), threshold=1)
-        )
-    if log_group is not None:
+        panels.append(Panel(title="Dead letters", left=tuple(emitted.dead_letters.values()), threshold=1))
+    if log_group is None:
+        panels.extend(_panels_from_outside(emitted, max_concurrency))
+    else:
         panels.extend(
             function_panels(
                 function_name=emitted.function["FunctionName"],
@@ -246,6 +235,58 @@ def consumer_section(
         lane=Lane.WORK,
         panels=tuple(panels),
         log_groups=() if log_group is None else (log_group,),
+    )
+
+
+def _panels_from_outside(emitted: Emitted, max_concurrency: float | None) -> tuple[Panel, ...]:
+    """What Lambda knows of a function that does not count."""
+    return (
+        Panel(title="Running at once", left=(emitted.concurrency,), threshold=max_concurrency),
+        Panel(
+            title="Messages",
+            left=(
+                emitted.mapping("InvokedEventCount", "begun"),
+                emitted.mapping("DeletedEventCount", "done"),
+                emitted.mapping("FailedInvokeEventCount", "returned to the queue"),
+            ),
+        ),
+    )
+
+
+def downstream_section(title: str, *, downstream: str, function_name: str) -> Section:
+    """What the dashboard shows of a downstream as one consumer sees it: calls, failures, time taken.
+
+    :param downstream: the downstream's name, under which the runtime counts
+    """
+
+    def called(name: str, statistic: str, label: str) -> Metric:
+        return Metric(
+            namespace=METRICS_NAMESPACE,
+            name=name,
+            dimensions={"FunctionName": function_name, "Downstream": downstream},
+            statistic=statistic,
+            label=label,
+        )
+
+    return Section(
+        title=title,
+        lane=Lane.DOWNSTREAM,
+        panels=(
+            Panel(
+                title="Calls and failures",
+                left=(
+                    called("DownstreamDuration", "SampleCount", "calls"),
+                    called("DownstreamFailed", "Sum", "failed"),
+                ),
+            ),
+            Panel(
+                title="How long a call takes (ms)",
+                left=(
+                    called("DownstreamDuration", "p50", "median"),
+                    called("DownstreamDuration", "p99", "99 of 100"),
+                ),
+            ),
+        ),
     )
 
 

@@ -128,11 +128,16 @@ def test_every_alarm_of_the_courier_example_explains_itself(courier: dict[str, A
 
 
 def test_the_courier_dashboard_reads_like_the_data_flow(courier: dict[str, Any]) -> None:
-    """One dashboard: entry, then routing, then work, from left to right, and the logs below."""
+    """One dashboard: entry, routing, work and what is called, from left to right, and the logs below."""
     (body,) = dashboards_of(courier).values()
 
     places = {w["properties"]["markdown"]: w["x"] for w in body["widgets"] if w["type"] == "text"}
-    assert places["## Entry →"] < places["## Routing →"] < places["## Work"]
+    lanes = [places[f"## {lane}"] for lane in ("Entry →", "Routing →", "Work →", "Downstream")]
+    assert lanes == sorted(set(lanes))
+    below = [
+        places[f"### {title}"] for title in ("Api", "Orders → Delivery", "Delivery", "Delivery → Courier")
+    ]
+    assert below == lanes
     logs = [w for w in body["widgets"] if w["type"] == "log"]
     graphs = [w for w in body["widgets"] if w["type"] == "metric"]
     assert min(log["y"] for log in logs) > max(graph["y"] for graph in graphs)
