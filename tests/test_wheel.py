@@ -12,7 +12,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-APP = '''
+APP = """
 import aws_cdk as cdk
 from resilient_constructs import Downstream, FanOutBus, FlowControlledConsumer, Handler, OnCall
 from resilient_constructs import Route, StorageFirstApi, Throttle
@@ -33,7 +33,7 @@ delivery = FlowControlledConsumer(
 )
 orders.subscribe("Delivery", delivery, detail_type=["OrderPlaced"])
 app.synth()
-'''
+"""
 
 
 @pytest.fixture(scope="module")
