@@ -24,6 +24,7 @@ from .subscription import BusName, Subscription, Wanted
 
 __all__ = ["FanOutBus"]
 
+_BUS_NAME = 256
 _DAY = 86_400
 
 
@@ -67,10 +68,13 @@ class FanOutBus(Construct):
 
         self._on_call = on_call
         self._encryption_key = encryption_key
-        self.event_bus: events.IEventBus = event_bus or events.EventBus(self, "Bus", kms_key=encryption_key)
+        name = None if event_bus is not None else _name_bus(self)
+        self.event_bus: events.IEventBus = event_bus or events.EventBus(
+            self, "Bus", event_bus_name=name, kms_key=encryption_key
+        )
         """The bus that ``PutEvents`` goes to."""
         self._bus_arn = self.event_bus.event_bus_arn
-        self._bus = self._name_bus(made=event_bus is None)
+        self._bus = self._called(name)
         self.archive: events.CfnArchive | None = None
         """The archive to replay from; None where it was declined."""
         if archive:
@@ -152,12 +156,25 @@ class FanOutBus(Construct):
         """Let ``grantee`` put events on this bus, and nothing else."""
         self.event_bus.grant_put_events_to(grantee)
 
-    def _name_bus(self, *, made: bool) -> BusName:
+    def _called(self, made: str | None) -> BusName:
         name = self.event_bus.event_bus_name
-        if made and self._encryption_key is not None:
-            # the name that an EventBus gives itself
-            return BusName(name=name, written_out=Names.unique_id(self.event_bus))
+        if made is not None and self._encryption_key is not None:
+            return BusName(name=name, written_out=made)
         return BusName(name=name, written_out=name)
+
+
+def _name_bus(bus: FanOutBus) -> str:
+    """A name that holds the stack's name, where the one that an EventBus gives itself holds its construct ID.
+
+    Otherwise two environments in one account, ``Stack(app, "Shop", stack_name=f"shop-{environment}")``, would
+    have one bus name between them, and the second could not be deployed. The stack's UUID, as in a queue's
+    name, is not for it: a key's policy in another stack has to know the name too.
+
+    256 characters are allowed: https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_CreateEventBus.html
+    """
+    return Names.unique_resource_name(
+        bus, max_length=_BUS_NAME, separator="-", allowed_special_characters="-"
+    )
 
 
 def _let_archive_use(key: kms.IKey, bus_name: str) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from aws_cdk import App, CfnParameter, Duration, Names, Stack, assertions
+from aws_cdk import App, CfnParameter, Duration, Stack, assertions
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -223,6 +224,18 @@ def test_a_token_archive_time_is_refused(stack: Stack) -> None:
         FanOutBus(stack, "Orders", archive_for=Duration.days(days))
 
 
+def test_two_environments_of_a_stack_have_two_bus_names() -> None:
+    """One stack under two stack names, as an environment's name often stands in them, fits one account."""
+    names = set()
+    for environment in ("dev", "prod"):
+        stack = Stack(App(), "Shop", stack_name=f"shop-{environment}")
+        FanOutBus(stack, "Orders")
+        _, bus = only(assertions.Template.from_stack(stack), "AWS::Events::EventBus")
+        names.add(bus["Properties"]["Name"])
+    assert len(names) == 2, names
+    assert all(re.fullmatch(r"[.\-_A-Za-z0-9]{1,256}", name) for name in names)
+
+
 def test_the_archive_can_be_declined(stack: Stack) -> None:
     """Without an archive there is none, and a time for it is a fault."""
     assert FanOutBus(stack, "Orders", archive=False).archive is None
@@ -237,8 +250,7 @@ def test_a_customer_key_lets_this_rule_use_it(stack: Stack) -> None:
     queue = sqs.Queue(stack, "Queue", encryption_master_key=kms.Key(stack, "Other"))
     bus.subscribe("Delivery", queue, source=["shop"])
     template = assertions.Template.from_stack(stack)
-    name = Names.unique_id(bus.event_bus)
-    assert only(template, "AWS::Events::EventBus")[1]["Properties"]["Name"] == name
+    name = only(template, "AWS::Events::EventBus")[1]["Properties"]["Name"]
     keys = template.find_resources("AWS::KMS::Key")
     assert len(keys) == 2
     for policy in keys.values():
@@ -261,11 +273,13 @@ def archiving(template: assertions.Template) -> list[Mapping[str, Any]]:
 
 def test_a_customer_key_lets_eventbridge_archive(stack: Stack) -> None:
     """The key policy allows what AWS's page on encrypted archives asks for, for events of this bus only."""
-    bus = FanOutBus(stack, "Orders", encryption_key=kms.Key(stack, "Key"))
-    use, describe = archiving(assertions.Template.from_stack(stack))
+    FanOutBus(stack, "Orders", encryption_key=kms.Key(stack, "Key"))
+    template = assertions.Template.from_stack(stack)
+    use, describe = archiving(template)
     assert use["Principal"] == describe["Principal"] == {"Service": "events.amazonaws.com"}
     (context,) = use["Condition"].values()
-    assert f":event-bus/{Names.unique_id(bus.event_bus)}'" in str(context)
+    name = only(template, "AWS::Events::EventBus")[1]["Properties"]["Name"]
+    assert f":event-bus/{name}'" in str(context)
     assert list(context) == ["kms:EncryptionContext:aws:events:event-bus:arn"]
 
 

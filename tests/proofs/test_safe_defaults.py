@@ -227,7 +227,7 @@ def test_every_target_has_its_queues(name: str, rule: dict[str, Any]) -> None:
 NAMED = {
     "AWS::ApiGateway::RestApi": ("Name", "REST APIs need a name, and their metrics are told apart by it"),
     "AWS::ApiGateway::Stage": ("StageName", "a stage's name is part of the API's URL"),
-    "AWS::Events::EventBus": ("Name", "the CDK names every bus, after its path in the app"),
+    "AWS::Events::EventBus": ("Name", "required; after the stack's name and the construct's path"),
     "AWS::Events::Rule": (
         "Name",
         "written out with the stack's UUID, so that queues let it in before it works",
