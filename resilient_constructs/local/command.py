@@ -56,6 +56,7 @@ def deploy(
     values = _told(lambda: _pairs(context or []))
     found = _told(lambda: daemon.running() or daemon.up())
     done = _told(lambda: deploy_app(found.aws, app=command, stacks=stacks or (), context=values))
+    typer.echo(f"deployed to {found.aws.endpoint}: {', '.join(done.templates)}")
     for stack, outputs in done.outputs.items():
         for name, value in outputs.items():
             here = f"  (here: {local_api_url(value, found.aws.endpoint)})" if ".execute-api." in value else ""

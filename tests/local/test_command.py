@@ -42,12 +42,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.local
 def test_one_command_deploys_and_says_what_differs(folder: Path) -> None:
-    """A local AWS is started where none runs; outputs and the API's local URL are printed."""
+    """A local AWS is started where none runs; stacks, outputs and the API's local URL are printed."""
     done = CliRunner().invoke(local, ["deploy", "-c", "days=3"])
     assert done.exit_code == 0, done.output
     found = daemon.running()
     assert found is not None
     [url] = found.aws.client("sqs").list_queues()["QueueUrls"]
+    assert f"deployed to {found.aws.endpoint}: Shop\n" in done.output
     assert f"Shop.QueueUrl = {url}" in done.output
     assert f"(here: {found.aws.endpoint}/restapis/abc123/prod/_user_request_)" in done.output
 
