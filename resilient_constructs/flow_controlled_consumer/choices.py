@@ -48,7 +48,7 @@ class Chosen:
     :param concurrency: invocations at once
     :param batch_size: messages per invocation
     :param window: seconds that Lambda waits to fill a batch
-    :param visibility: seconds that a received message stays hidden; None where a given queue decides
+    :param visibility: seconds that a received message stays hidden; None where a given queue does not tell
     :param max_receive_count: receives after which a message is given up
     :param alarm_age: seconds that the oldest message may wait before someone is woken
     :param fifo: whether the queue keeps an order
@@ -76,6 +76,7 @@ def choose(
     *,
     consuming: Consuming,
     own_queue: bool,
+    given_visibility: float | None,
     fifo: bool,
     downstreams: Sequence[int],
     max_concurrency: float | None,
@@ -96,11 +97,15 @@ def choose(
     faults.check(MAX_RECEIVE_COUNT, receives)
     if own_queue:
         visibility = _choose_visibility(faults, visibility, timeout=consuming.timeout, window=window)
+    else:
+        visibility = given_visibility
+        if visibility is not None:
+            _check_visibility(faults, visibility, timeout=consuming.timeout, prop="queue.visibility_timeout")
     return Chosen(
         concurrency=concurrency,
         batch_size=size,
         window=window,
-        visibility=visibility if own_queue else None,
+        visibility=visibility,
         max_receive_count=receives,
         alarm_age=alarm_age,
         fifo=fifo,
@@ -203,14 +208,19 @@ def _choose_visibility(
     return min(chosen, VISIBILITY_TIMEOUT.high or chosen)
 
 
-def _check_visibility(faults: Faults, visibility: float, *, timeout: float | None) -> None:
-    """Note a visibility timeout that AWS refuses: out of range, or shorter than the function may run."""
+def _check_visibility(
+    faults: Faults, visibility: float, *, timeout: float | None, prop: str = "visibility_timeout"
+) -> None:
+    """Note a visibility timeout that AWS refuses: out of range, or shorter than the function may run.
+
+    When the event source mapping is made, Lambda compares the two and refuses.
+    """
     faults.check(VISIBILITY_TIMEOUT, visibility)
     if timeout is None or is_token(timeout) or is_token(visibility):
         return
     if visibility < timeout:
         faults.add(
-            "visibility_timeout",
+            prop,
             visibility,
             f"at least the function's timeout of {timeout:g} seconds, better six times that",
             CONFIGURE_PAGE,
@@ -235,8 +245,8 @@ def warn_of(chosen: Chosen, consuming: Consuming, *, has_dead_letter_queue: bool
                     slug="visibility",
                     text=f"visibility_timeout is {visibility:g} s, but the function may run {timeout:g} s: a"
                     " throttled message comes back before Lambda has stopped retrying it and is worked on"
-                    f" twice. Raise it to {wanted:g} s (six times the timeout plus the window), or leave it"
-                    f" out ({CONFIGURE_PAGE})",
+                    f" twice. Raise it to {wanted:g} s (six times the timeout plus the window;"
+                    f" a queue made here has that) ({CONFIGURE_PAGE})",
                 )
             )
     if not is_token(max_receive_count) and max_receive_count < RECOMMENDED_RECEIVES:

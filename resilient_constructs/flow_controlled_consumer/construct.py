@@ -23,7 +23,7 @@ from resilient_constructs.stores import QueueStore
 from resilient_constructs.tokens import is_token, seconds
 
 from . import choices
-from .consuming import Consuming, expected, expression_number, let_poll, read_function
+from .consuming import Consuming, expected, expression_number, let_poll, read_function, read_visibility
 from .limits import ALARM_AGE
 from .measured import MeasuredConsumer
 from .signals import Emitted, consumer_section, consumer_signals, downstream_section, work_signals
@@ -131,6 +131,7 @@ class FlowControlledConsumer(MeasuredConsumer):
         chosen = choices.choose(
             faults,
             consuming=consuming,
+            given_visibility=None if queue is None else read_visibility(queue),
             own_queue=queue is None,
             fifo=fifo,
             downstreams=[each.max_concurrency for each in downstreams],
@@ -146,7 +147,7 @@ class FlowControlledConsumer(MeasuredConsumer):
         self.max_concurrency = chosen.concurrency
         """How many invocations may run at once."""
         self.visibility_timeout_seconds = chosen.visibility
-        """How long a received message stays hidden; None where a given queue decides."""
+        """How long a received message stays hidden; None where that of a given queue cannot be read."""
         queue_name = None
         if queue is None:
             name = queues.name_queue(self, fifo=fifo)

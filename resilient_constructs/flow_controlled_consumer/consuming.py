@@ -15,9 +15,9 @@ from constructs import Construct
 from resilient_constructs.resilient_function.limits import TIMEOUT
 from resilient_constructs.tokens import is_token, seconds
 
-from .limits import CONFIGURE_PAGE, FUNCTION_TIMEOUT_UNSET
+from .limits import CONFIGURE_PAGE, FUNCTION_TIMEOUT_UNSET, QUEUE_VISIBILITY_UNSET
 
-__all__ = ["Consuming", "expected", "expression_number", "let_poll", "read_function"]
+__all__ = ["Consuming", "expected", "expression_number", "let_poll", "read_function", "read_visibility"]
 
 # Exactly these are required of the execution role by Lambda's pollers. The CDK's grant_consume_messages adds
 # ChangeMessageVisibility and GetQueueUrl, which no poller calls.
@@ -67,6 +67,15 @@ def read_function(function: lambda_.IFunction) -> Consuming:
         reserved_concurrency=reserved,
         dimensions=dimensions,
     )
+
+
+def read_visibility(queue: sqs.IQueue) -> float | None:
+    """The visibility timeout of a given queue in seconds; None where it can't be read (an imported queue)."""
+    resource = queue.node.default_child if isinstance(queue, sqs.Queue) else None
+    if not isinstance(resource, sqs.CfnQueue):
+        return None
+    timeout = resource.visibility_timeout
+    return QUEUE_VISIBILITY_UNSET if timeout is None else timeout
 
 
 def let_poll(

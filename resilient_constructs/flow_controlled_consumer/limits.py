@@ -15,6 +15,7 @@ __all__ = [
     "MAX_CONCURRENCY",
     "MAX_RECEIVE_COUNT",
     "QUEUE_PAGE",
+    "QUEUE_VISIBILITY_UNSET",
     "RECOMMENDED_RECEIVES",
     "VISIBILITY_FACTOR",
     "VISIBILITY_TIMEOUT",
@@ -58,6 +59,10 @@ RECOMMENDED_RECEIVES = 5
 # What Lambda takes when a function's timeout is not set.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
 FUNCTION_TIMEOUT_UNSET = 3
+
+# What SQS takes when a queue's visibility timeout is not set.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+QUEUE_VISIBILITY_UNSET = 30
 
 # SQS keeps nothing longer than 14 days, so an older message cannot be waited for.
 ALARM_AGE = Limit(

@@ -146,6 +146,31 @@ def test_a_short_visibility_is_warned_of_with_both_numbers(stack: Stack) -> None
     )
 
 
+@pytest.mark.parametrize(("given", "told"), [(None, 30), (Duration.seconds(45), 45)])
+def test_a_given_queues_visibility_may_not_be_below_the_timeout(
+    given: Duration | None, told: int, stack: Stack
+) -> None:
+    """Lambda would refuse the mapping at deployment; SQS takes 30 seconds where nothing is said."""
+    queue = sqs.Queue(stack, "Mine", visibility_timeout=given)
+    function = make_function(stack, timeout=Duration.minutes(1))
+    with pytest.raises(ValueError, match=f"queue.visibility_timeout is {told}; allowed: at least .* 60 s"):
+        FlowControlledConsumer(stack, "Delivery", function=function, queue=queue)
+
+
+def test_a_given_queues_short_visibility_is_warned_of(stack: Stack) -> None:
+    """The visibility timeout of a given queue is compared as that of one made here."""
+    FlowControlledConsumer(
+        stack,
+        "Delivery",
+        function=make_function(stack, timeout=Duration.seconds(20)),
+        queue=sqs.Queue(stack, "Mine"),
+    )
+    assertions.Annotations.from_stack(stack).has_warning(
+        "/Shop/Delivery",
+        Match.string_like_regexp("visibility_timeout is 30 s, .* may run 20 s.*Raise it to 120"),
+    )
+
+
 def test_the_window_counts_towards_the_visibility(stack: Stack) -> None:
     """Six times the timeout plus the batching window, at most twelve hours."""
     consumer = FlowControlledConsumer(
