@@ -54,6 +54,7 @@ class LocalAws:
     def __init__(self, *, port: int | None = None, auth: bool = True, calls: Path | None = None) -> None:
         self._wanted_port = port
         self._auth = auth
+        self._wanted_calls = calls
         self._calls = calls
         self._port: int | None = None
         self._directory: Path | None = None
@@ -80,7 +81,7 @@ class LocalAws:
         listener = ports.listen(self._wanted_port)
         directory = workdir.create()
         port = int(listener.getsockname()[1])
-        self._calls = self._calls or directory / "calls.jsonl"
+        self._calls = self._wanted_calls or directory / "calls.jsonl"
         orders = Orders(
             listener=listener.fileno(),
             port=port,

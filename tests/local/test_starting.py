@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from resilient_constructs.local import LocalAws, LocalAwsError, toolchain
+from resilient_constructs.local import LocalAws, LocalAwsError, ports, toolchain
 from resilient_constructs.local.deploy import local_api_url
 from resilient_constructs.local.toolchain import find_cdk
 
@@ -26,6 +26,25 @@ def test_impossible_port() -> None:
     """A number that is no port is told with the range."""
     with pytest.raises(LocalAwsError, match="1 to 65,535"):
         LocalAws(port=70000).start()
+
+
+@pytest.mark.parametrize("port", [None, 0])
+def test_loopback_only(port: int | None) -> None:
+    """Nobody but this machine can reach it."""
+    with ports.listen(port) as listener:
+        assert listener.getsockname()[0] == "127.0.0.1"
+
+
+@pytest.mark.local
+def test_started_again() -> None:
+    """After a stop it starts again, empty and with a record of calls of its own."""
+    aws = LocalAws()
+    with aws:
+        aws.client("sqs").create_queue(QueueName="first")
+        assert [call.action for call in aws.calls()] == ["sqs:CreateQueue"]
+    with aws:
+        assert aws.client("sqs").list_queues().get("QueueUrls", []) == []
+        assert [call.action for call in aws.calls()] == ["sqs:ListQueues"]
 
 
 def test_emulator_missing(monkeypatch: pytest.MonkeyPatch) -> None:
