@@ -98,9 +98,11 @@ def up(*, port: int = DEFAULT_PORT, auth: bool = True) -> Running:
         process = spawn_supervisor(orders, stdin=subprocess.DEVNULL, stderr=stderr)
     try:
         wait_until_ready(port, process)
-    except LocalAwsError as error:
+    except BaseException as error:
         process.terminate()
         process.wait()
+        if not isinstance(error, LocalAwsError):
+            raise  # Ctrl-C before it answered: nobody was told of it, so nothing of it may stay
         raise LocalAwsError(f"{error}\n{log.read_text(errors='replace')}".strip()) from error
     aws = LocalAws.attach(port=port, directory=directory, calls=directory / "calls.jsonl", auth=auth)
     # It outlives this process on purpose: without this, Popen would warn about a child left behind.

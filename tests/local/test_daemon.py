@@ -56,3 +56,17 @@ def test_stale_state_is_healed(port: int) -> None:
     assert daemon.running() is None
     assert not daemon.state_file().exists()
     assert daemon.up(port=port).fresh
+
+
+def test_an_interrupted_up_leaves_nothing(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Ctrl-C before it answered ends what was started."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(daemon, "wait_until_ready", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        daemon.up(port=port)
+    assert daemon.running() is None
+    with socket.create_server(("127.0.0.1", port)):
+        pass
