@@ -19,7 +19,7 @@ _NUMBER_TOKEN_CEILING = -1e200
 def _is_token(value: object) -> bool:
     if isinstance(value, str):
         return "${Token[" in value
-    return isinstance(value, (int, float)) and value < _NUMBER_TOKEN_CEILING
+    return isinstance(value, (int, float)) and -math.inf < value < _NUMBER_TOKEN_CEILING
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

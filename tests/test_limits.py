@@ -27,7 +27,7 @@ def test_every_value_out_of_range_is_refused(value: int) -> None:
     assert not CONCURRENCY.allows(value)
 
 
-@pytest.mark.parametrize("value", ["ten", None, True, math.nan, math.inf, 2.5, [3]])
+@pytest.mark.parametrize("value", ["ten", None, True, math.nan, math.inf, -math.inf, 2.5, [3]])
 def test_what_is_no_whole_number_is_refused(value: object) -> None:
     """Text, booleans, fractions, NaN and infinities are no counts."""
     assert not CONCURRENCY.allows(value)
