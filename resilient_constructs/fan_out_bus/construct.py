@@ -208,7 +208,7 @@ def _whole_days(faults: Faults, archive_for: Duration | None) -> float:
         # a duration of a parameter cannot be turned into days
         faults.add("archive_for", "a token", "a duration known at synth", RETENTION.page)
         return 0
-    days = archive_for.to_seconds() / _DAY
+    days = seconds(archive_for, default=0) / _DAY
     faults.check(RETENTION, days)
     if days != int(days):
         faults.add("archive_for", f"{days:g} days", "whole days", RETENTION.page)

@@ -208,6 +208,7 @@ def test_retries_are_kept_in_aws_range(stack: Stack) -> None:
     [
         (Duration.hours(36), "archive_for is '1.5 days'; allowed: whole days"),
         (Duration.days(0), "archive_for is 0"),
+        (Duration.millis(1500), "archive_for is 1.7"),
     ],
 )
 def test_an_archive_is_kept_for_whole_days(stack: Stack, kept: Duration, told: str) -> None:
