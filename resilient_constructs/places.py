@@ -16,7 +16,7 @@ from constructs import Construct, IConstruct
 
 from .tokens import is_token
 
-__all__ = ["same_stack", "settle", "stack_of", "unique_name"]
+__all__ = ["identity_of", "same_stack", "settle", "stack_of", "unique_name"]
 
 _HASH = 8
 
@@ -55,8 +55,7 @@ def stack_of(construct: IConstruct) -> Stack:
 
 def same_stack(one: IConstruct, other: IConstruct) -> bool:
     """Whether both are in the same stack."""
-    # by identity in Node: the Python object of a stack may be collected and made anew
-    return _identity(stack_of(one)) == _identity(stack_of(other))
+    return identity_of(stack_of(one)) == identity_of(stack_of(other))
 
 
 def unique_name(construct: Construct, *, max_length: int) -> str:
@@ -82,5 +81,9 @@ def _stack_name(stack: Stack) -> str:
     return name
 
 
-def _identity(stack: Stack) -> str:
+def identity_of(stack: Stack) -> str:
+    """What tells this stack from others: its identity in Node.
+
+    The Python object of a stack may be collected and made anew while the stack lives on.
+    """
     return str(stack.__jsii_ref__.ref)  # type: ignore[attr-defined]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aws_cdk import AssetHashType
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from resilient_constructs.assets import runtime_layer_asset
-from resilient_constructs.places import stack_of
+from resilient_constructs.places import identity_of, stack_of
 
 __all__ = ["RuntimeLayer"]
 
@@ -19,8 +17,7 @@ _CONSTRUCT_ID = "ResilientRuntime"
 class RuntimeLayer:
     """``resilient_runtime`` and its pinned dependencies as a Lambda layer that fits any processor."""
 
-    # By the stack's identity in the CDK's process: the Python object of a stack may be collected and made
-    # anew while the stack lives on. Asking the stack for its child would cost two requests per function.
+    # By the stack's identity: asking the stack for its child would cost two requests per function.
     _made: dict[str, lambda_.LayerVersion] = {}  # noqa: RUF012  the one registry of the process, on purpose
 
     @classmethod
@@ -30,7 +27,7 @@ class RuntimeLayer:
         :raises AssetError: when the layer is not in the cache and cannot be built
         """
         stack = stack_of(scope)
-        identity = _identity_of(stack)
+        identity = identity_of(stack)
         layer = cls._made.get(identity)
         if layer is None:
             asset = runtime_layer_asset()
@@ -45,7 +42,3 @@ class RuntimeLayer:
             )
             cls._made[identity] = layer
         return layer
-
-
-def _identity_of(jsii_object: Any) -> str:
-    return str(jsii_object.__jsii_ref__.ref)
