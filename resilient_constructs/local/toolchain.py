@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -124,7 +125,8 @@ def _run(
     try:
         said, _ = process.communicate(timeout=timeout)
     except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for a group of zombies
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()  # until the last one that can write into the pipe is gone
         raise
     return subprocess.CompletedProcess(command, process.returncode, said)
