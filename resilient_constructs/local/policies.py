@@ -1,7 +1,8 @@
 """IAM policy statements as values, and whether one of them covers a call. Pure.
 
 A small evaluator of our own: moto's does not know conditions, and the emulator's is the one that is checked.
-What it does not know (an operator, a key) it refuses loudly instead of guessing.
+An operator that it does not know it refuses loudly instead of guessing; a key that was not recorded with the
+call counts as absent from the request, which no positive operator fits.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
@@ -110,7 +111,7 @@ def covers(
     """The grant or denial of the statement that the call falls under; None when it does not.
 
     :param principal: a role's ARN or a service principal
-    :raises ValueError: when a condition uses an operator or a key that is not known here
+    :raises ValueError: when a condition uses an operator that is not known here
     """
     if statement.principals and not _names(statement.principals, principal):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,6 +47,19 @@ def test_missing_grant() -> None:
     """A call that no statement allows is reported, the same one once."""
     proof = judge([call(action="sqs:PurgeQueue"), call(action="sqs:PurgeQueue")], identity(SEND))
     assert [denied.action for denied in proof.denied] == ["sqs:PurgeQueue"]
+
+
+def test_refused_by_the_emulator() -> None:
+    """A call that was refused is reported, although the policies read here allow it."""
+    refused = replace(call(), allowed=False)
+    assert judge([refused], identity(SEND)).denied == (refused,)
+
+
+def test_unknown_operator() -> None:
+    """A condition operator that is not known here is an error, not a guess."""
+    statement = {**SEND, "Condition": {"DateLessThan": {"aws:CurrentTime": "2030-01-01T00:00:00Z"}}}
+    with pytest.raises(ValueError, match="'DateLessThan' is not known here"):
+        judge([call()], identity(statement))
 
 
 def test_unused_grant() -> None:
