@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from typer.testing import CliRunner
 
 from resilient_constructs import __version__, cli
+
+if TYPE_CHECKING:
+    from resilient_constructs.demo.story import Story
 
 
 def test_only_what_exists_is_listed() -> None:
@@ -63,3 +67,17 @@ def test_a_wrong_profile_is_told(write_profile: Callable[[str], Path]) -> None:
     assert result.exit_code == 2
     assert "config.phases[0] has neither" in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_the_exit_code_says_whether_the_ledger_balances(
+    lost: bool, story: Story, story_of_loss: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that lost something ends in exit code 1, any other in 0, and both leave their report."""
+    from resilient_constructs.demo import command
+
+    monkeypatch.setattr(command, "_run", lambda *_: story_of_loss if lost else story)
+    report = tmp_path / "report.html"
+    result = CliRunner().invoke(cli._app(), ["demo", "--report", str(report), "--json"])
+    assert result.exit_code == (1 if lost else 0)
+    assert report.is_file()

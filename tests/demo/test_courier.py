@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from resilient_constructs.demo.courier import Call, Courier, Manner, Outcome
@@ -168,6 +169,18 @@ def test_a_caller_who_hangs_up_is_still_delivered() -> None:
                 break
     assert status == 200
     assert answer == {"outcome": "repeated"}
+
+
+def test_the_courier_is_reached_from_this_machine_only() -> None:
+    """It listens on the loopback interface alone."""
+    with CourierServer(Courier()) as server:
+        port = urlsplit(server.url).port
+        listening = [
+            each.laddr
+            for each in psutil.Process().net_connections("tcp")
+            if each.status == psutil.CONN_LISTEN and each.laddr.port == port
+        ]
+    assert [each.ip for each in listening] == ["127.0.0.1"]
 
 
 def test_a_taken_port_is_named() -> None:

@@ -65,6 +65,15 @@ def test_the_report_tells_the_ledger_and_what_is_not_true_locally(story: Story) 
     assert "<kept>" not in html
 
 
+def test_what_a_user_wrote_is_text_in_the_report(story: Story) -> None:
+    """Names of files and correlation IDs are text, whatever is in them."""
+    written = "<script>alert(1)</script>"
+    ledger = replace(story.ledger, discrepancies=(f"{written} turned up",))
+    html = render_report(replace(story, settings={"profile": written}, fidelity=(written,), ledger=ledger))
+    assert written not in html
+    assert "".join(Fetches(html).text).count(written) == 3
+
+
 def test_a_loss_is_told_in_red(story: Story, story_of_loss: Story) -> None:
     """A run that lost something has another verdict, and names every lost ID."""
     assert 'class="verdict"' in render_report(story)
