@@ -55,7 +55,8 @@ class Handler:
         :param python: the Python that will run it; its grammar may be newer than the one of this machine
         """
         if not self.directory.is_dir():
-            faults.add("handler", str(self.directory), "a folder that exists", HANDLER_PAGE)
+            # where a relative path led, because it depends on where the app was started
+            faults.add("handler", str(self.directory.absolute()), "a folder that exists", HANDLER_PAGE)
             return
         module, _, function = self.entry.rpartition(".")
         parts = [*module.split("."), function]
@@ -65,7 +66,8 @@ class Handler:
         path = self._file_of(module)
         if path is None:
             files = ", ".join(sorted(_modules(self.directory))) or "none, there is no Python file"
-            faults.add("handler", self.entry, f"a module in {self.directory}: {files}", HANDLER_PAGE)
+            allowed = f"a module in {self.directory.absolute()}: {files}"
+            faults.add("handler", self.entry, allowed, HANDLER_PAGE)
             return
         relative = path.relative_to(self.directory).as_posix()
         if is_excluded(relative, (*DEFAULT_EXCLUDE, *self.exclude)):

@@ -83,6 +83,16 @@ def test_no_folder(tmp_path: Path) -> None:
     assert "a folder that exists" in fault
 
 
+def test_a_relative_folder_is_told_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault tells where a relative path led, because that depends on where the app was started."""
+    monkeypatch.chdir(tmp_path)
+    (fault,) = faults_of(Path("nowhere"), "delivery.deliver")
+    assert f"'{tmp_path / 'nowhere'}'" in fault
+    (tmp_path / "empty").mkdir()
+    (fault,) = faults_of(Path("empty"), "delivery.deliver")
+    assert f"a module in {tmp_path / 'empty'}: none" in fault
+
+
 def test_no_file(tmp_path: Path) -> None:
     """An unknown module is told with the modules that there are."""
     write(tmp_path, "", "orders.py")
