@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 from types import FrameType
@@ -55,6 +56,7 @@ def demo(
     console = Console(stderr=as_json, highlight=False)
     previous = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        _check_report(report)
         wishes = Wishes(
             profile=profile,
             seed=seed,
@@ -80,6 +82,14 @@ def demo(
     if as_json:
         typer.echo(json.dumps(story.to_json()))
     raise typer.Exit(0 if story.ledger.balanced else _NOT_BALANCED)
+
+
+def _check_report(report: Path) -> None:
+    # before the run: minutes later its story would be lost
+    there = next(each for each in (report, *report.absolute().parents) if each.exists())
+    right_kind = report.is_file() if report.exists() else there.is_dir()
+    if not right_kind or not os.access(there, os.W_OK):
+        raise DemoError(f"the report cannot be written to {report}; give --report a file that can be")
 
 
 def _run(wishes: Wishes, console: Console) -> Story:

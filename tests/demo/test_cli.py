@@ -59,6 +59,23 @@ def test_a_profile_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest
     assert "clone of the repository" in result.output
 
 
+@pytest.mark.parametrize("report", ["", "file/report.html"])
+def test_a_report_that_cannot_be_written_is_told_before_the_run(
+    report: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder, or a path through a file, is refused before minutes are spent on what it should tell."""
+    from resilient_constructs.demo import command
+
+    def run(*_: object) -> None:
+        raise AssertionError("the demo was run")
+
+    monkeypatch.setattr(command, "_run", run)
+    (tmp_path / "file").touch()
+    result = CliRunner().invoke(cli._app(), ["demo", "--report", str(tmp_path / report)])
+    assert result.exit_code == 3
+    assert "the report cannot be written to" in result.output
+
+
 def test_a_wrong_profile_is_told(write_profile: Callable[[str], Path]) -> None:
     """A profile that can't be driven ends in exit code 2 with all its faults and no traceback."""
     result = CliRunner().invoke(
