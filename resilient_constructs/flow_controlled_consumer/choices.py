@@ -21,6 +21,7 @@ from .limits import (
     BATCH_SIZE_WITHOUT_WINDOW,
     BATCH_WINDOW,
     CONFIGURE_PAGE,
+    DEAD_LETTER_PAGE,
     MAX_CONCURRENCY,
     MAX_RECEIVE_COUNT,
     QUEUE_PAGE,
@@ -34,6 +35,7 @@ __all__ = [
     "Warned",
     "check_dead_letters",
     "check_given_queue",
+    "check_kind",
     "check_source",
     "choose",
     "filter_criteria",
@@ -139,6 +141,14 @@ def check_dead_letters(faults: Faults, handler: object, dead_letter_queue: objec
     """Note a handler that would have nowhere to put what it rejects."""
     if handler is not None and dead_letter_queue is None:
         faults.add("dead_letter_queue", None, "that of the given queue, for what is rejected", QUEUE_PAGE)
+
+
+def check_kind(faults: Faults, *, fifo: bool, dead_letters_fifo: bool) -> None:
+    """Note a dead-letter queue of the other kind than its source, which SQS refuses at deployment."""
+    if fifo != dead_letters_fifo:
+        kinds = {True: "a FIFO queue", False: "a standard queue"}
+        allowed = f"{kinds[fifo]} like its source"
+        faults.add("dead_letter_queue", kinds[dead_letters_fifo], allowed, DEAD_LETTER_PAGE)
 
 
 def _check_batch(faults: Faults, size: float, window: float, *, fifo: bool) -> None:

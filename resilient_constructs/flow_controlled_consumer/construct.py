@@ -127,6 +127,8 @@ class FlowControlledConsumer(MeasuredConsumer):
             encryption_key = queues.facts_of(queue).key
             dead_letter_queue = dead_letter_queue or _dead_letter_queue_of(queue)
             choices.check_dead_letters(faults, handler, dead_letter_queue)
+        elif dead_letter_queue is not None:
+            choices.check_kind(faults, fifo=fifo, dead_letters_fifo=queues.facts_of(dead_letter_queue).fifo)
         consuming = expected(timeout, reserved_concurrency) if function is None else read_function(function)
         chosen = choices.choose(
             faults,
@@ -138,7 +140,7 @@ class FlowControlledConsumer(MeasuredConsumer):
             max_concurrency=max_concurrency,
             batch_size=batch_size,
             window=seconds(batching_window, default=0),
-            visibility=None if visibility_timeout is None else visibility_timeout.to_seconds(),
+            visibility=None if visibility_timeout is None else seconds(visibility_timeout, default=0),
             max_receive_count=max_receive_count,
             alarm_age=seconds(alarm_when_older_than, default=ALARM_AGE.default or 0),
         )

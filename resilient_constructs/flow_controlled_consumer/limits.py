@@ -11,6 +11,7 @@ __all__ = [
     "BATCH_SIZE_WITHOUT_WINDOW",
     "BATCH_WINDOW",
     "CONFIGURE_PAGE",
+    "DEAD_LETTER_PAGE",
     "FUNCTION_TIMEOUT_UNSET",
     "MAX_CONCURRENCY",
     "MAX_RECEIVE_COUNT",
@@ -24,6 +25,11 @@ __all__ = [
 CONFIGURE_PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"
 QUEUE_PAGE = (
     "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html"
+)
+# "the queue type must match the source queue type"
+DEAD_LETTER_PAGE = (
+    "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/"
+    "sqs-configure-dead-letter-queue.html"
 )
 _MAPPING_PAGE = "https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html"
 

@@ -53,6 +53,10 @@ def test_settings_of_a_given_queue_are_not_ignored_in_silence(stack: Stack) -> N
             "visibility_timeout is 19; allowed: at least the function's timeout of 20 seconds",
         ),
         (
+            {"visibility_timeout": Duration.millis(20_500)},
+            "visibility_timeout is 20.5; allowed: WHOLE0 to 43,200",
+        ),
+        (
             {"visibility_timeout": Duration.hours(13)},
             "visibility_timeout is 46800; allowed: WHOLE0 to 43,200",
         ),
@@ -90,6 +94,16 @@ def test_what_aws_would_refuse_is_refused_at_construction(
         FlowControlledConsumer(stack, "Delivery", function=function, **given)
     assert told.replace("WHOLE", "whole numbers, ") in str(error.value)
     assert "https://docs.aws.amazon.com/" in str(error.value)
+
+
+@pytest.mark.parametrize("fifo", [True, False])
+def test_a_dead_letter_queue_is_of_its_sources_kind(stack: Stack, fifo: bool) -> None:
+    """A FIFO queue with a standard dead-letter queue, or the other way round, is refused at construction."""
+    dead_letters = sqs.Queue(stack, "Mine", fifo=None if fifo else True)
+    with pytest.raises(ValueError, match=r"dead_letter_queue is 'a (FIFO|standard) queue'; allowed: a "):
+        FlowControlledConsumer(
+            stack, "Delivery", function=make_function(stack), fifo=fifo, dead_letter_queue=dead_letters
+        )
 
 
 def test_exactly_one_of_handler_and_function(stack: Stack) -> None:
