@@ -28,18 +28,29 @@ for number in (signal.SIGTERM, signal.SIGHUP):
 """
 
 _USER = _AS_IN_A_TERMINAL + textwrap.dedent("""
-    import io, sys, threading, time, zipfile
+    import io, json, sys, time, zipfile
     from resilient_constructs.local import LocalAws
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
-        archive.writestr("index.py", "import time\\ndef handler(e, c):\\n    time.sleep(60)\\n")
+        archive.writestr(
+            "index.py",
+            "import pathlib, time\\n"
+            "def handler(event, context):\\n"
+            "    pathlib.Path(event['begun']).touch()\\n"
+            "    time.sleep(60)\\n",
+        )
     with LocalAws(auth=False, port=int(sys.argv[1]) or None) as aws:
         functions = aws.client("lambda")
         functions.create_function(
             FunctionName="busy", Runtime="python3.13", Handler="index.handler", Timeout=90,
             Role="arn:aws:iam::000000000000:role/any", Code={"ZipFile": package.getvalue()},
         )
-        functions.invoke(FunctionName="busy", InvocationType="Event")
+        # A worker that is still starting ends by itself with its input; one in its handler does not.
+        begun = aws.directory / "begun"
+        payload = json.dumps({"begun": str(begun)})
+        functions.invoke(FunctionName="busy", InvocationType="Event", Payload=payload)
+        while not begun.exists():
+            time.sleep(0.05)
         print(aws.port, aws.directory, flush=True)
         time.sleep(120)
 """)
@@ -82,9 +93,7 @@ def _begin(port: int = 0) -> Scene:
     said_port, directory = user.stdout.readline().split()
     supervisor = _children(user.pid)[0]
     server = _children(supervisor)[0]
-    deadline = time.monotonic() + 15
-    while not (workers := _children(server)) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    workers = _children(server)
     assert workers, "no worker is in the middle of a handler"
     return Scene(user, int(said_port), Path(directory), supervisor, server, workers)
 
