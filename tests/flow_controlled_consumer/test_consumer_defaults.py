@@ -102,6 +102,24 @@ def test_the_function_may_poll_and_nothing_else(template: assertions.Template) -
     assert "Queue" in statement["Resource"]["Fn::GetAtt"][0]
 
 
+def test_the_mapping_is_made_once_the_function_may_poll(template: assertions.Template) -> None:
+    """Lambda checks permissions when the mapping is made, so the policy that grants them stands before."""
+    [mapping] = template.find_resources("AWS::Lambda::EventSourceMapping").values()
+    policies = template.find_resources("AWS::IAM::Policy")
+    assert policies
+    assert policies.keys() <= set(mapping["DependsOn"])
+
+
+def test_both_fifo_queues_take_each_message_group_at_full_throughput(stack: Stack) -> None:
+    """When everything fails at once, dead letters come as fast as messages: neither queue is the slower."""
+    FlowControlledConsumer(stack, "Delivery", function=make_function(stack), fifo=True)
+    queues = assertions.Template.from_stack(stack).find_resources("AWS::SQS::Queue")
+    assert [
+        (queue["Properties"]["DeduplicationScope"], queue["Properties"]["FifoThroughputLimit"])
+        for queue in queues.values()
+    ] == [("messageGroup", "perMessageGroupId")] * 2
+
+
 def test_a_fifo_consumer_has_two_fifo_queues(stack: Stack) -> None:
     """A FIFO consumer's queues are FIFO both, deduplicate by content, and the source's name ends in .fifo."""
     FlowControlledConsumer(stack, "Delivery", function=make_function(stack), fifo=True)
