@@ -11,6 +11,7 @@ from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Annotations, Match
 from template_reading import ORDER, of_type, only, synthesized
@@ -49,6 +50,17 @@ def deployment_id(
     one_route(stack, bus, route={"schema": schema}, authorization=authorization or Authorization.IAM)
     [name] = of_type(synthesized(stack), "ApiGateway::Deployment")
     return name
+
+
+def test_a_given_log_group_takes_the_access_log(stack: Stack, bus: events.EventBus) -> None:
+    """With a log group of the user's own no other is made, and the stage writes into it."""
+    mine = logs.LogGroup(stack, "Mine")
+    api = one_route(stack, bus, access_log_group=mine)
+    template = synthesized(stack)
+    assert api.access_log_group is mine
+    [name] = of_type(template, "Logs::LogGroup")
+    stage = only(template, "ApiGateway::Stage")
+    assert {"Ref": name} in stage["AccessLogSetting"]["DestinationArn"]["Fn::Join"][1]
 
 
 def test_deployment_follows_the_definition() -> None:
