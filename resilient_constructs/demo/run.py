@@ -122,9 +122,9 @@ class Demo:
         with self._timed("deploy"):
             self._screen.step(f"cdk deploy {self._wishes.stack}")
             deployment = self._deploy(aws, courier_url)
-            system = discover(aws.client, self._wishes.stack)
+            system, api = self._find(aws, deployment)
         threading.Thread(target=self._sample, args=(aws, system), name="sampler", daemon=True).start()
-        driver = Driver(f"{deployment.api_url('ApiUrl')}{self._profile.path}")
+        driver = Driver(f"{api}{self._profile.path}")
         started = time.time()
         with self._timed("drive"):
             self._announce()
@@ -153,6 +153,15 @@ class Demo:
             settings=self._settings(system),
             timings=self._timings,
         )
+
+    def _find(self, aws: LocalAws, deployment: Deployment) -> tuple[System, str]:
+        try:
+            return discover(aws.client, self._wishes.stack), deployment.api_url("ApiUrl")
+        except (LookupError, ValueError) as error:
+            raise DemoError(
+                f"{error.args[0]}. The demo drives an app whose stack {self._wishes.stack!r} has a consumer, "
+                "and an output ApiUrl with the URL of a StorageFirstApi, as examples/courier.py has"
+            ) from error
 
     def _deploy(self, aws: LocalAws, courier_url: str) -> Deployment:
         return deploy(

@@ -5,15 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from resilient_constructs import __version__, cli
+from resilient_constructs.demo.screen import Screen
 
 if TYPE_CHECKING:
     from resilient_constructs.demo.story import Story
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def test_only_what_exists_is_listed() -> None:
@@ -98,3 +103,20 @@ def test_the_exit_code_says_whether_the_ledger_balances(
     result = CliRunner().invoke(cli._app(), ["demo", "--report", str(report), "--json"])
     assert result.exit_code == (1 if lost else 0)
     assert report.is_file()
+
+
+@pytest.mark.parametrize(
+    "missing", [LookupError("stack 'Courier' has no queue that a function works off"), ValueError("no URL")]
+)
+def test_an_app_that_cannot_be_driven_is_no_loss(missing: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app without a consumer or without the URL ends the demo as 'cannot go on', never as 'lost'."""
+    from resilient_constructs.demo import run
+    from resilient_constructs.demo.errors import DemoError
+
+    def nothing_there(*_: object) -> None:
+        raise missing
+
+    monkeypatch.setattr(run, "discover", nothing_there)
+    demo = run.Demo(run.Wishes(profile=REPOSITORY / "examples" / "load" / "demo.yml"), Screen(Console()))
+    with pytest.raises(DemoError, match=r"The demo drives an app whose stack 'Courier' has a consumer"):
+        demo._find(SimpleNamespace(client=None), SimpleNamespace())
