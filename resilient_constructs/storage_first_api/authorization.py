@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from resilient_constructs.tokens import seconds
+
+from .limits import AUTHORIZER_TTL
+
 if TYPE_CHECKING:
     from aws_cdk import Duration
     from aws_cdk import aws_cognito as cognito
@@ -47,9 +51,13 @@ class Authorization:
         """
         asked = [pool.user_pool_arn for pool in self.user_pools]
         if self.authorizer is not None:
-            remembered = "" if self.remembered_for is None else str(self.remembered_for.to_seconds())
-            asked += [self.authorizer.function_arn, remembered]
+            asked += [self.authorizer.function_arn, str(self.remembered_seconds)]
         return [self.kind, *self.scopes, *([*asked, self.header] if asked else [])]
+
+    @property
+    def remembered_seconds(self) -> float:
+        """How many seconds a function's decision holds, maybe a token."""
+        return seconds(self.remembered_for, default=AUTHORIZER_TTL.default or 0)
 
     @classmethod
     def cognito(cls, *user_pools: cognito.IUserPool, scopes: tuple[str, ...] = ()) -> Authorization:
@@ -70,7 +78,7 @@ class Authorization:
         """Whom a function lets in, by the token in a header.
 
         :param function: gets the token and returns an IAM policy
-        :param remembered_for: how long its decision holds for the same token. Default: five minutes
+        :param remembered_for: how long its decision holds for a token, at most an hour. Default: 5 minutes
         """
         return cls(kind="CUSTOM", authorizer=function, header=header, remembered_for=remembered_for)
 

@@ -40,7 +40,6 @@ def _function_authorizer(
 ) -> apigateway.CfnAuthorizer:
     aws = pseudo()
     function_arn = function.function_arn
-    remembered_for = authorization.remembered_for
     authorizer = apigateway.CfnAuthorizer(
         scope,
         "Authorizer",
@@ -49,7 +48,7 @@ def _function_authorizer(
         type="TOKEN",
         authorizer_uri=f"arn:{aws.partition}:apigateway:{aws.region}:lambda:path/2015-03-31/functions/"
         f"{function_arn}/invocations",
-        authorizer_result_ttl_in_seconds=300 if remembered_for is None else remembered_for.to_seconds(),
+        authorizer_result_ttl_in_seconds=authorization.remembered_seconds,
         identity_source=f"method.request.header.{authorization.header}",
     )
     lambda_.CfnPermission(

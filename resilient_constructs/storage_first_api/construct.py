@@ -21,6 +21,7 @@ from resilient_constructs.places import settle, stack_of
 from resilient_constructs.tokens import is_token
 
 from .authorization import Authorization
+from .limits import AUTHORIZER_TTL
 from .methods import Methods
 from .responses import gateway_responses
 from .route import DEFAULT_THROTTLE, Route, Throttle, check_routes
@@ -105,6 +106,8 @@ class StorageFirstApi(Construct):
         faults = Faults(f"StorageFirstApi {construct_id!r}")
         check_routes(routes, faults)
         throttle.check(faults)
+        if authorization.remembered_for is not None:
+            faults.check(AUTHORIZER_TTL, authorization.remembered_seconds)
         check_stage_name(stage_name, faults)
         faults.raise_any()
         places = [place_of(self, route, faults) for route in routes]

@@ -6,6 +6,7 @@ from resilient_constructs.limits import Limit
 
 __all__ = [
     "ACCOUNT_REQUESTS_PER_SECOND",
+    "AUTHORIZER_TTL",
     "BURST",
     "DETAIL_TYPE_LENGTH",
     "FIFO_PAGE",
@@ -41,6 +42,15 @@ REQUESTS_PER_SECOND = Limit(
     whole=False,
 )
 BURST = Limit(prop="burst", low=1, high=None, unit="requests", page=_THROTTLING_PAGE, default=200)
+
+AUTHORIZER_TTL = Limit(
+    prop="authorization.remembered_for",
+    low=0,
+    high=3600,
+    unit="seconds",
+    page="https://docs.aws.amazon.com/apigateway/latest/api/API_CreateAuthorizer.html",
+    default=300,
+)
 
 # A soft quota of an account in a region, shared by all its APIs; some newer regions start with a quarter.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html

@@ -6,13 +6,14 @@ from typing import Any
 
 import jsonschema
 import pytest
-from aws_cdk import Stack
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_events as events
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resilient_constructs import EventStore, QueueStore, Route, StorageFirstApi, Throttle
+from resilient_constructs import Authorization, EventStore, QueueStore, Route, StorageFirstApi, Throttle
 from resilient_constructs.storage_first_api.schema import schema_faults
 
 ANY: dict[str, Any] = {}
@@ -130,6 +131,19 @@ def test_stage_name(stack: Stack, store: EventStore, stage_name: str) -> None:
     """A stage name that API Gateway does not take is refused."""
     told = refusal(stack, Route.post("/", schema=ANY, store=store), stage_name=stage_name)
     assert "stage_name is" in told
+
+
+@pytest.mark.parametrize("wrong", [Duration.minutes(61), Duration.millis(1500)])
+def test_a_decision_holds_an_hour_at_most(stack: Stack, store: EventStore, wrong: Duration) -> None:
+    """A function's decision is remembered for whole seconds, and no longer than an hour."""
+    decide = lambda_.Function.from_function_arn(stack, "Decide", "arn:aws:lambda:us-east-1:1:function:decide")
+    told = refusal(
+        stack,
+        Route.post("/", schema=ANY, store=store),
+        authorization=Authorization.function(decide, remembered_for=wrong),
+    )
+    assert "authorization.remembered_for is" in told
+    assert "0 to 3,600 seconds" in told
 
 
 def test_all_faults_at_once(stack: Stack, store: EventStore) -> None:
