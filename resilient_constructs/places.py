@@ -32,7 +32,7 @@ _places: WeakKeyDictionary[IConstruct, _Place] = WeakKeyDictionary()
 _stack_names: WeakKeyDictionary[Stack, str] = WeakKeyDictionary()
 
 
-def settle(construct: Construct, scope: Construct, construct_id: str) -> None:
+def settle(construct: IConstruct, scope: Construct, construct_id: str) -> None:
     """Note that ``construct`` was made in ``scope``; the first thing that our constructs do."""
     if isinstance(scope, Stack):
         _places[construct] = _Place(stack=scope, path=construct_id)
@@ -56,6 +56,17 @@ def stack_of(construct: IConstruct) -> Stack:
 def same_stack(one: IConstruct, other: IConstruct) -> bool:
     """Whether both are in the same stack."""
     return identity_of(stack_of(one)) == identity_of(stack_of(other))
+
+
+def path_within(construct: IConstruct, other: IConstruct) -> str | None:
+    """The path of ``construct`` below the stack that it shares with ``other``; None where that is not known.
+
+    Costs no round trip: what was not noted by ``settle`` is not known.
+    """
+    place, around = _places.get(construct), _places.get(other)
+    if place is None or around is None or identity_of(place.stack) != identity_of(around.stack):
+        return None
+    return place.path
 
 
 def unique_name(construct: Construct, *, max_length: int) -> str:

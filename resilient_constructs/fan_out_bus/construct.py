@@ -73,6 +73,8 @@ class FanOutBus(Construct):
             self, "Bus", event_bus_name=name, kms_key=encryption_key
         )
         """The bus that ``PutEvents`` goes to."""
+        if event_bus is None:
+            settle(self.event_bus, self, "Bus")
         self._bus_arn = self.event_bus.event_bus_arn
         self._bus = self._called(name)
         self.archive: events.CfnArchive | None = None

@@ -134,7 +134,10 @@ class StorageFirstApi(Construct):
         responses = self._make_gateway_responses(api_keys=api_key_required)
         self.methods: Sequence[apigateway.CfnMethod] = tuple(methods.made)
         """The methods, in the order of the routes."""
-        self.deployment = self._deploy(methods, responses)
+        named = {token: words for place in places for token, words in place.named.items()}
+        if role is None:
+            named[role_arn] = "its own role"
+        self.deployment = self._deploy(methods, responses, named)
 
         self.access_log_group: logs.ILogGroup = access_log_group or logs.LogGroup(
             self, "AccessLog", retention=log_retention, removal_policy=RemovalPolicy.RETAIN
@@ -188,7 +191,10 @@ class StorageFirstApi(Construct):
         ]
 
     def _deploy(
-        self, methods: Methods, responses: Sequence[apigateway.CfnGatewayResponse]
+        self,
+        methods: Methods,
+        responses: Sequence[apigateway.CfnGatewayResponse],
+        named: Mapping[str, str],
     ) -> apigateway.CfnDeployment:
         """A deployment is a snapshot: a changed definition needs a new one, and so a new logical ID."""
         definition = {
@@ -199,7 +205,7 @@ class StorageFirstApi(Construct):
                 for r in gateway_responses(api_keys=methods.api_key_required)
             ],
         }
-        text = _settled(json.dumps(definition, sort_keys=True), stack_of(self))
+        text = _settled(json.dumps(definition, sort_keys=True), stack_of(self), named)
         deployment = apigateway.CfnDeployment(
             self, f"Deployment{hashlib.sha256(text.encode()).hexdigest()[:16]}", rest_api_id=self.rest_api
         )
@@ -270,12 +276,16 @@ class StorageFirstApi(Construct):
         return self.metric("Latency", statistic=statistic, period=period)
 
 
-def _settled(text: str, stack: Stack) -> str:
+def _settled(text: str, stack: Stack, named: Mapping[str, str]) -> str:
     """``text`` with what each token stands for: tokens are numbered as they come up, logical IDs stay.
 
-    Only the tokens go to Node; the road not taken, resolving the whole definition, takes five times as long.
+    Only tokens that nobody has words for go to Node; the road not taken, resolving the whole definition,
+    takes five times as long.
     """
+    for token, words in {**named, **pseudo().words()}.items():
+        text = text.replace(token, words)
     tokens = list(dict.fromkeys(_TOKEN.findall(text)))
-    for token, value in zip(tokens, stack.resolve(tokens), strict=True):
-        text = text.replace(token, json.dumps(value, sort_keys=True))
+    if tokens:
+        for token, value in zip(tokens, stack.resolve(tokens), strict=True):
+            text = text.replace(token, json.dumps(value, sort_keys=True))
     return text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
@@ -16,7 +16,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from resilient_constructs.limits import Faults
-from resilient_constructs.places import same_stack
+from resilient_constructs.places import path_within, same_stack
 from resilient_constructs.queues import QueueFacts, facts_of
 from resilient_constructs.stores import EventStore, QueueStore
 from resilient_constructs.tokens import is_token
@@ -49,6 +49,10 @@ class Pseudo:
     stack_name: str
     url_suffix: str
 
+    def words(self) -> Mapping[str, str]:
+        """What each token stands for."""
+        return {getattr(self, each.name): each.name for each in fields(self)}
+
 
 @cache
 def pseudo() -> Pseudo:
@@ -72,6 +76,8 @@ class Place:
     :param accepted: the template for 2xx
     :param refused: the template for everything else
     :param statements: what the API's role must be allowed, as IAM statements
+    :param named: what the store's token stands for, in words that change when the store's construct does;
+        empty where only Node knows. A logical ID overridden by hand is not seen
     """
 
     uri: str
@@ -80,6 +86,7 @@ class Place:
     accepted: str
     refused: str
     statements: tuple[Mapping[str, Any], ...]
+    named: Mapping[str, str]
 
     def integration(self, role_arn: str) -> apigateway.CfnMethod.IntegrationProperty:
         """The integration: store first, and answer by what the storage said."""
@@ -125,14 +132,14 @@ def place_of(scope: Construct, route: Route, faults: Faults) -> Place:
     """
     store = route.store
     if isinstance(store, EventStore):
-        return _bus(store)
+        return _bus(scope, store)
     wanted = store if isinstance(store, QueueStore) else QueueStore(queue=store)
     facts = facts_of(wanted.queue)
     check_fifo(route, fifo=facts.fifo, faults=faults)
     return _queue(scope, wanted, facts)
 
 
-def _bus(store: EventStore) -> Place:
+def _bus(scope: Construct, store: EventStore) -> Place:
     arn = store.bus_arn or store.bus.event_bus_arn
     region = pseudo().region if is_token(arn) else arn.split(":")[3]
     return Place(
@@ -142,6 +149,7 @@ def _bus(store: EventStore) -> Place:
         accepted=accepted_by_bus(),
         refused=refused_by_bus(),
         statements=({"Effect": "Allow", "Action": "events:PutEvents", "Resource": arn},),
+        named=_named(arn, path_within(store.bus, scope)),
     )
 
 
@@ -170,7 +178,12 @@ def _queue(scope: Construct, store: QueueStore, facts: QueueFacts) -> Place:
             {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn},
             *_key_use(facts.key),
         ),
+        named=_named(name, path_within(store.queue, scope)),
     )
+
+
+def _named(token: str, path: str | None) -> Mapping[str, str]:
+    return {} if path is None or not is_token(token) else {token: f"the one at {path}"}
 
 
 def _key_use(key: kms.IKey | None) -> tuple[Mapping[str, Any], ...]:

@@ -178,6 +178,13 @@ def test_error_type(local_aws: LocalAws) -> None:
     assert _invoke(local_aws, code)["errorType"] == "Odd"
 
 
+def test_a_failed_import_is_in_the_log(local_aws: LocalAws) -> None:
+    """A handler that fails while it is imported leaves its reason in the function's log."""
+    assert "errorMessage" in _invoke(local_aws, "raise RuntimeError('no such setting')\n")
+    events = local_aws.client("logs").filter_log_events(logGroupName="/aws/lambda/probe")["events"]
+    assert [e["message"] for e in events if "[ERROR]" in e["message"] and "no such setting" in e["message"]]
+
+
 def test_alarm_needs_the_topics_leave(local_aws: LocalAws, create_stack: Stack) -> None:
     """An alarm notifies a topic whose policy allows CloudWatch, and no other; both are in the record."""
     allow = {

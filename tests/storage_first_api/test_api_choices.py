@@ -19,6 +19,9 @@ from template_reading import ORDER, of_type, only, synthesized
 from resilient_constructs import (
     Authorization,
     EventStore,
+    FanOutBus,
+    FlowControlledConsumer,
+    QueueStore,
     Route,
     StorageFirstApi,
     Throttle,
@@ -73,6 +76,30 @@ def test_deployment_follows_the_definition() -> None:
         deployment_id(ORDER, authorization=Authorization.NONE),
     }
     assert len(others | {same}) == 4
+
+
+@pytest.mark.parametrize("kind", ["queue", "bus"])
+def test_deployment_follows_which_of_our_stores_it_is(kind: str) -> None:
+    """Another consumer or bus of this package makes a new deployment; the order they are made in does not."""
+
+    def deployed(name: str, *, before: int = 0) -> str:
+        stack = Stack(App(), "Shop")
+        for number in range(before):
+            FanOutBus(stack, f"Earlier{number}")
+        function = lambda_.Function.from_function_name(stack, "Function", "function")
+        store: QueueStore | EventStore = (
+            FlowControlledConsumer(
+                stack, name, function=function, visibility_timeout=Duration.minutes(3)
+            ).messages()
+            if kind == "queue"
+            else FanOutBus(stack, name).events(source="shop", detail_type="Placed")
+        )
+        StorageFirstApi(stack, "Api", routes=[Route.post("/orders", schema=ORDER, store=store)])
+        [made] = of_type(synthesized(stack), "ApiGateway::Deployment")
+        return made
+
+    assert deployed("One") == deployed("One", before=3)
+    assert deployed("One") != deployed("Two")
 
 
 def test_deployment_follows_who_is_asked_and_who_stores() -> None:

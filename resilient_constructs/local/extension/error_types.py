@@ -1,7 +1,7 @@
-"""``errorType`` of a failed invocation.
+"""``errorType`` of a failed invocation, and what its log says.
 
-AWS: the exception's class name, with its stack trace.
-ministack 1.5.33: ``Runtime.HandlerError`` for every exception.
+AWS: the exception's class name, with its stack trace; a failed import is in the log.
+ministack 1.5.33: ``Runtime.HandlerError`` for every exception; nothing in the log of a failed import.
 https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
 """
 
@@ -24,6 +24,8 @@ def close() -> None:
         body = result.get("body")
         if result.get("error") and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
             _tell_class(body, result.get("log", ""))
+        elif result.get("error") and isinstance(body, dict) and not result.get("log"):
+            result["log"] = f"[ERROR] {body.get('errorType')}: {body.get('errorMessage')}"
         return result
 
     lambda_svc._execute_function_warm = execute
