@@ -16,7 +16,7 @@ from constructs import Construct, IConstruct
 
 from .tokens import is_token
 
-__all__ = ["identity_of", "same_stack", "settle", "stack_of", "unique_name"]
+__all__ = ["identity_of", "path_of", "path_within", "same_stack", "settle", "stack_of", "unique_name"]
 
 _HASH = 8
 
@@ -56,6 +56,12 @@ def stack_of(construct: IConstruct) -> Stack:
 def same_stack(one: IConstruct, other: IConstruct) -> bool:
     """Whether both are in the same stack."""
     return identity_of(stack_of(one)) == identity_of(stack_of(other))
+
+
+def path_of(construct: IConstruct, otherwise: str) -> str:
+    """The path of ``construct`` below its stack, for people to read; ``otherwise`` where it is not known."""
+    place = _places.get(construct)
+    return otherwise if place is None or place.path is None else place.path
 
 
 def path_within(construct: IConstruct, other: IConstruct) -> str | None:

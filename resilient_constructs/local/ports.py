@@ -34,8 +34,7 @@ def listen(port: int | None) -> socket.socket:
         listener.close()
         if error.errno == errno.EADDRINUSE and port:
             raise LocalAwsError(
-                f"port {port} is in use by {holder(port)}; stop that, or choose another port, "
-                "or give none to get a free one"
+                f"port {port} is in use by {holder(port)}; stop that, or choose another port"
             ) from error
         raise LocalAwsError(f"cannot listen on {HOST}:{port}: {error.strerror}") from error
     return listener

@@ -18,7 +18,7 @@ from resilient_runtime.settings import DownstreamSettings, Mode, Settings
 from resilient_constructs.assets import function_asset, target_for
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import Signal, monitor
-from resilient_constructs.places import settle
+from resilient_constructs.places import path_of, settle
 from resilient_constructs.queues import facts_of, make_undelivered_queue
 from resilient_constructs.tokens import seconds
 
@@ -120,7 +120,8 @@ class ResilientFunction(Construct):
         """
         super().__init__(scope, construct_id)
         settle(self, scope, construct_id)
-        owner = f"ResilientFunction {construct_id!r}"
+        # a consumer's function is always called "Function"; its path says whose it is
+        owner = f"ResilientFunction {path_of(self, construct_id)!r}"
         self.timeout_seconds = seconds(timeout, default=TIMEOUT.default or 0)
         """The timeout in seconds; a number token where it is only known at deploy."""
         self.reserved_concurrency = reserved_concurrency

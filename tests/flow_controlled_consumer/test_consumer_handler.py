@@ -157,3 +157,13 @@ def test_a_copy_costs_at_most_25_round_trips(tmp_path: Path) -> None:
     with count_jsii() as requests:
         make("Second")
     assert requests.count <= 25, requests.by_target
+
+
+def test_a_dependency_that_cannot_be_packed_names_its_consumer(stack: Stack, tmp_path: Path) -> None:
+    """Among twenty consumers, the error says whose function it is."""
+    (tmp_path / "delivery.py").write_text("def deliver(order, call): ...\n")
+    (tmp_path / "requirements.txt").write_text("-e ../shared\n")
+    with pytest.raises(ValueError, match="ResilientFunction 'Delivery/Function'"):
+        FlowControlledConsumer(
+            stack, "Delivery", handler=Handler.from_directory(tmp_path, "delivery.deliver")
+        )
