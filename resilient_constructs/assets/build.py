@@ -114,7 +114,10 @@ def function_asset(
     :raises AssetError: when a dependency has no fitting wheel or cannot be fetched
     """
     source = entries_below(folder, exclude=(*DEFAULT_EXCLUDE, *exclude))
-    requirements = requirements_of(folder)
+    try:
+        requirements = requirements_of(folder)
+    except AssetError as error:
+        raise AssetError(f"{owner}: {error}") from error
     dependencies = None
     if requirements is not None and requirements.needs_install:
         dependencies = _installed(requirements, owner=owner, target=target, installer=installer)
