@@ -25,6 +25,7 @@ __all__ = [
     "make_dead_letter_queue",
     "make_queue",
     "make_undelivered_queue",
+    "name_of",
     "name_queue",
     "stack_uuid",
 ]
@@ -75,6 +76,17 @@ def facts_of(queue: sqs.IQueue) -> QueueFacts:
         key = queue.encryption_master_key if encryption is sqs.QueueEncryption.KMS else None
         facts = _known[queue] = QueueFacts(fifo=queue.fifo, encryption=encryption, key=key)
     return facts
+
+
+def name_of(queue: sqs.IQueue) -> str:
+    """The queue's name, read once: several routes and APIs may store in the same queue."""
+    name = _names.get(queue)
+    if name is None:
+        name = _names[queue] = queue.queue_name
+    return name
+
+
+_names: WeakKeyDictionary[sqs.IQueue, str] = WeakKeyDictionary()
 
 
 def name_queue(scope: Construct, *, fifo: bool) -> QueueName:

@@ -17,7 +17,7 @@ from constructs import Construct
 
 from resilient_constructs.limits import Faults
 from resilient_constructs.places import path_within, same_stack
-from resilient_constructs.queues import QueueFacts, facts_of
+from resilient_constructs.queues import QueueFacts, facts_of, name_of
 from resilient_constructs.stores import EventStore, QueueStore
 from resilient_constructs.tokens import is_token
 
@@ -155,13 +155,13 @@ def _bus(scope: Construct, store: EventStore) -> Place:
 
 def _queue(scope: Construct, store: QueueStore, facts: QueueFacts) -> Place:
     if isinstance(store.queue, sqs.Queue) and same_stack(store.queue, scope):
-        region, account, name = pseudo().region, pseudo().account, store.queue.queue_name
+        region, account, name = pseudo().region, pseudo().account, name_of(store.queue)
         # follows from the name; reading it would be one more round trip to Node
         arn = f"arn:{pseudo().partition}:sqs:{region}:{account}:{name}"
     else:
         arn = store.queue.queue_arn
         if is_token(arn):
-            region, account, name = pseudo().region, pseudo().account, store.queue.queue_name
+            region, account, name = pseudo().region, pseudo().account, name_of(store.queue)
         else:
             region, account, name = arn.split(":")[3:6]
     return Place(
