@@ -72,8 +72,12 @@ def _check_schema(schema: object, at: str, root: object) -> Iterator[_Fault]:
         elif keyword == "dependencies":
             yield from _check_dependencies(value, where, root)
     for bound in ("exclusiveMinimum", "exclusiveMaximum"):
-        if schema.get(bound) is True and bound.removeprefix("exclusive").lower() not in schema:
-            yield f"{at}.{bound}", True, f"given together with {bound.removeprefix('exclusive').lower()}"
+        if bound in schema and bound.removeprefix("exclusive").lower() not in schema:
+            yield (
+                f"{at}.{bound}",
+                schema[bound],
+                f"given together with {bound.removeprefix('exclusive').lower()}",
+            )
 
 
 def _check_map(value: object, at: str, root: object) -> Iterator[_Fault]:
@@ -144,6 +148,21 @@ def _names(value: object) -> bool:
     )
 
 
+def _distinct(values: list[object]) -> bool:
+    return not any(_equal(one, other) for at, one in enumerate(values) for other in values[:at])
+
+
+def _equal(one: object, other: object) -> bool:
+    """Whether two values are the same JSON; to Python true is 1, to JSON it is not."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    return one == other
+
+
 def _type(value: object) -> bool:
     if isinstance(value, str):
         return value in _TYPES
@@ -175,7 +194,10 @@ _PLAIN: dict[str, tuple[Callable[[Any], bool], str]] = {
         f"{DRAFT!r}, the only draft that API Gateway knows",
     ),
     "description": _TEXT,
-    "enum": (lambda value: isinstance(value, list) and bool(value), "a list of at least one value"),
+    "enum": (
+        lambda value: isinstance(value, list) and bool(value) and _distinct(value),
+        "a list of at least one value, each once",
+    ),
     "exclusiveMaximum": _FLAG,
     "exclusiveMinimum": _FLAG,
     "format": _TEXT,
