@@ -16,6 +16,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from .places import settle, unique_name
+from .tokens import pseudo
 
 __all__ = [
     "QueueFacts",
@@ -113,8 +114,8 @@ def stack_uuid() -> str:
 
 def arn_prefix(service: str) -> str:
     """``arn:partition:service:region:account:`` of the stack that this is used in."""
-    partition, region, account = _pseudo("Partition"), _pseudo("Region"), _pseudo("AccountId")
-    return f"arn:{partition}:{service}:{region}:{account}:"
+    aws = pseudo()
+    return f"arn:{aws.partition}:{service}:{aws.region}:{aws.account}:"
 
 
 def make_dead_letter_queue(
@@ -224,11 +225,6 @@ def _encryption(key: kms.IKey | None) -> sqs.QueueEncryption:
 def _stack_uuid() -> str:
     # arn:aws:cloudformation:region:account:stack/name/UUID
     return Token.as_string({"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]})
-
-
-@cache
-def _pseudo(parameter: str) -> str:
-    return Token.as_string({"Ref": f"AWS::{parameter}"})
 
 
 @cache

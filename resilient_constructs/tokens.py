@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import TYPE_CHECKING
 
 from .limits import _is_token
@@ -9,7 +12,7 @@ from .limits import _is_token
 if TYPE_CHECKING:
     from aws_cdk import Duration
 
-__all__ = ["is_token", "seconds"]
+__all__ = ["Pseudo", "is_token", "pseudo", "seconds"]
 
 
 def is_token(value: object) -> bool:
@@ -27,3 +30,32 @@ def seconds(duration: Duration | None, *, default: float) -> float:
     if duration is None:
         return default
     return duration.to_seconds(integral=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pseudo:
+    """CloudFormation's pseudo parameters, read once per process: each read is a round trip to Node."""
+
+    partition: str
+    region: str
+    account: str
+    stack_name: str
+    url_suffix: str
+
+    def words(self) -> Mapping[str, str]:
+        """What each token stands for."""
+        return {getattr(self, each.name): each.name for each in fields(self)}
+
+
+@cache
+def pseudo() -> Pseudo:
+    """The pseudo parameters as tokens; they are the same for every app of the process."""
+    from aws_cdk import Aws
+
+    return Pseudo(
+        partition=Aws.PARTITION,
+        region=Aws.REGION,
+        account=Aws.ACCOUNT_ID,
+        stack_name=Aws.STACK_NAME,
+        url_suffix=Aws.URL_SUFFIX,
+    )

@@ -6,8 +6,9 @@ from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from resilient_constructs.tokens import pseudo
+
 from .authorization import Authorization
-from .storing import pseudo
 
 __all__ = ["make_authorizer"]
 

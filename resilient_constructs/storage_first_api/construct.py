@@ -18,7 +18,7 @@ from constructs import Construct
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import OnCall, monitor
 from resilient_constructs.places import settle, stack_of
-from resilient_constructs.tokens import is_token
+from resilient_constructs.tokens import is_token, pseudo
 
 from .authorization import Authorization
 from .limits import AUTHORIZER_TTL
@@ -27,7 +27,7 @@ from .responses import gateway_responses
 from .route import DEFAULT_THROTTLE, Route, Throttle, check_routes
 from .signals import api_section, api_signals
 from .stage import check_stage_name, make_account, make_stage, method_settings, warn_of_quota
-from .storing import grant_storing, place_of, pseudo
+from .storing import grant_storing, place_of
 
 __all__ = ["StorageFirstApi"]
 

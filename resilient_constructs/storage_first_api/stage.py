@@ -10,12 +10,11 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from resilient_constructs.limits import Faults
-from resilient_constructs.tokens import is_token
+from resilient_constructs.tokens import is_token, pseudo
 
 from .access_log import ACCESS_LOG_FORMAT
 from .limits import ACCOUNT_REQUESTS_PER_SECOND, STAGE_PAGE
 from .route import Route, Throttle
-from .storing import pseudo
 
 __all__ = ["check_stage_name", "make_account", "make_stage", "method_settings", "warn_of_quota"]
 

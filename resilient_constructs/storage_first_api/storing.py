@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from functools import cache
+from dataclasses import dataclass
 from typing import Any
 
-from aws_cdk import Aws
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -19,7 +17,7 @@ from resilient_constructs.limits import Faults
 from resilient_constructs.places import path_within, same_stack
 from resilient_constructs.queues import QueueFacts, facts_of, name_of
 from resilient_constructs.stores import EventStore, QueueStore
-from resilient_constructs.tokens import is_token
+from resilient_constructs.tokens import is_token, pseudo
 
 from .route import Route, check_fifo
 from .templates import (
@@ -31,39 +29,12 @@ from .templates import (
     send_message,
 )
 
-__all__ = ["Place", "Pseudo", "grant_storing", "place_of", "pseudo"]
+__all__ = ["Place", "grant_storing", "place_of"]
 
 _CONTENT_TYPE = "application/json"
 # Everything that is not 2xx is an error. The peer that leaves the success without a pattern answers 200 for
 # an SQS 403, because the pattern-less response is the default one.
 _STORED = r"2\d\d"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pseudo:
-    """CloudFormation's pseudo parameters, read once per process: each read is a round trip to Node."""
-
-    partition: str
-    region: str
-    account: str
-    stack_name: str
-    url_suffix: str
-
-    def words(self) -> Mapping[str, str]:
-        """What each token stands for."""
-        return {getattr(self, each.name): each.name for each in fields(self)}
-
-
-@cache
-def pseudo() -> Pseudo:
-    """The pseudo parameters as tokens; they are the same for every app of the process."""
-    return Pseudo(
-        partition=Aws.PARTITION,
-        region=Aws.REGION,
-        account=Aws.ACCOUNT_ID,
-        stack_name=Aws.STACK_NAME,
-        url_suffix=Aws.URL_SUFFIX,
-    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
