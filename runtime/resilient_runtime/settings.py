@@ -9,9 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
-__all__ = ["METRICS_NAMESPACE", "DownstreamSettings", "Mode", "Settings"]
+__all__ = [
+    "METRICS_NAMESPACE",
+    "ConfigurationEntry",
+    "DownstreamSettings",
+    "HealthSettings",
+    "IdempotencySettings",
+    "Mode",
+    "RedactionSettings",
+    "Settings",
+]
 
 METRICS_NAMESPACE = "ResilientConstructs"
 
@@ -35,6 +44,75 @@ class DownstreamSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HealthSettings:
+    """When an execution environment counts as degraded, and how far its cure may go.
+
+    A share is of the headroom: what lies between a fresh environment's use and Lambda's limit. So a function
+    that needs 100 of its 128 MB from the start is not forever sick.
+
+    :param threshold: the share of the headroom, 0 to 1, from which the environment is cured
+    :param reexec: whether it may re-execute the interpreter between two invocations
+    :param exit: whether it may exit at the start of an invocation that its source repeats
+    :param retried: whether the source repeats an invocation that ends like that (SQS, streams, asynchronous)
+    :param update_function: whether it may change a variable of its own function, which replaces all
+        environments; needs ``lambda:UpdateFunctionConfiguration`` on itself
+    :param allocations: whether allocations are traced, so that a memory leak is told by its line
+    """
+
+    threshold: float = 0.5
+    reexec: bool = True
+    exit: bool = True
+    retried: bool = False
+    update_function: bool = False
+    allocations: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RedactionSettings:
+    """What is hidden of an event in a FAILED record, besides what is hidden always.
+
+    :param keys: names of members whose value is hidden wherever they stand, compared without case, ``-``
+        and ``_``
+    :param paths: places such as ``$.customer.address`` or ``$.items[*].note``
+    :param patterns: regular expressions; what they match in any text is hidden
+    """
+
+    keys: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfigurationEntry:
+    """One value that is loaded when an environment starts and refreshed before it expires.
+
+    :param name: how the handler asks for it
+    :param kind: a parameter of SSM's Parameter Store, or a secret of Secrets Manager
+    :param source: the parameter's name or ARN, or the secret's name or ARN
+    :param form: what the text is read as
+    :param expires_after: seconds after which a value is old; it is refreshed before
+    """
+
+    name: str
+    kind: Literal["parameter", "secret"]
+    source: str
+    form: Literal["text", "json", "int", "float", "bool"] = "text"
+    expires_after: float = 300
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IdempotencySettings:
+    """Where it is remembered which messages are done.
+
+    :param table_name: a DynamoDB table with the partition key ``id`` and the time-to-live ``expiration``
+    :param expires_after: seconds that a finished message is remembered
+    """
+
+    table_name: str
+    expires_after: float = 3600
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """How the universal entry point treats the user's handler.
 
@@ -44,6 +122,12 @@ class Settings:
     :param service: how logs and metrics call this function
     :param dead_letter_queue_url: where a rejected message goes; required in mode ``messages``
     :param downstreams: the boundaries that the handler may cross
+    :param deadline_margin: seconds before Lambda's timeout at which the handler is interrupted; 0 never
+        interrupts it; None takes one second or a tenth of the timeout, whichever is smaller, and at least 0.2
+    :param health: when the environment is cured, and how
+    :param redaction: what is hidden of an event in a FAILED record
+    :param configuration: the values to load
+    :param idempotency: where it is remembered which messages are done; None remembers nothing
     """
 
     handler: str
@@ -51,9 +135,14 @@ class Settings:
     service: str = "service"
     dead_letter_queue_url: str | None = None
     downstreams: tuple[DownstreamSettings, ...] = ()
+    deadline_margin: float | None = None
+    health: HealthSettings = HealthSettings()
+    redaction: RedactionSettings = RedactionSettings()
+    configuration: tuple[ConfigurationEntry, ...] = ()
+    idempotency: IdempotencySettings | None = None
 
     def to_env(self) -> dict[str, str]:
-        """The environment variables that carry these settings."""
+        """The environment variables that carry these settings; what is as by default is left out."""
         env = {
             "RESILIENT_HANDLER": self.handler,
             "RESILIENT_MODE": self.mode,
@@ -61,18 +150,25 @@ class Settings:
         }
         if self.dead_letter_queue_url is not None:
             env["RESILIENT_DEAD_LETTER_QUEUE_URL"] = self.dead_letter_queue_url
-        if self.downstreams:
-            env["RESILIENT_DOWNSTREAMS"] = json.dumps(
-                [{k: v for k, v in asdict(d).items() if v is not None} for d in self.downstreams],
-                separators=(",", ":"),
-            )
+        if self.deadline_margin is not None:
+            env["RESILIENT_DEADLINE_MARGIN"] = repr(self.deadline_margin)
+        for variable, value in (
+            ("RESILIENT_DOWNSTREAMS", [_changed(one) for one in self.downstreams]),
+            ("RESILIENT_HEALTH", _changed(self.health)),
+            ("RESILIENT_REDACTION", _changed(self.redaction)),
+            ("RESILIENT_CONFIGURATION", [_changed(one) for one in self.configuration]),
+            ("RESILIENT_IDEMPOTENCY", None if self.idempotency is None else _changed(self.idempotency)),
+        ):
+            if value:
+                env[variable] = json.dumps(value, separators=(",", ":"))
         return env
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
         """Read the settings back.
 
-        :raises ValueError: when ``RESILIENT_HANDLER`` is missing or the mode is unknown
+        :raises ValueError: when ``RESILIENT_HANDLER`` is missing, the mode is unknown, or a variable does not
+            hold what ``to_env`` writes
         """
         handler = env.get("RESILIENT_HANDLER")
         if not handler:
@@ -82,12 +178,36 @@ class Settings:
         mode = env.get("RESILIENT_MODE", "event")
         if mode not in ("event", "messages"):
             raise ValueError(f"RESILIENT_MODE is {mode!r}; allowed: 'event' or 'messages'")
+        margin = env.get("RESILIENT_DEADLINE_MARGIN")
+        redaction = _read(env, "RESILIENT_REDACTION", {})
+        idempotency = _read(env, "RESILIENT_IDEMPOTENCY", None)
         return cls(
             handler=handler,
             mode="messages" if mode == "messages" else "event",
             service=env.get("RESILIENT_SERVICE", "service"),
             dead_letter_queue_url=env.get("RESILIENT_DEAD_LETTER_QUEUE_URL"),
-            downstreams=tuple(
-                DownstreamSettings(**d) for d in json.loads(env.get("RESILIENT_DOWNSTREAMS", "[]"))
+            downstreams=tuple(DownstreamSettings(**d) for d in _read(env, "RESILIENT_DOWNSTREAMS", [])),
+            deadline_margin=None if margin is None else float(margin),
+            health=HealthSettings(**_read(env, "RESILIENT_HEALTH", {})),
+            redaction=RedactionSettings(**{name: tuple(value) for name, value in redaction.items()}),
+            configuration=tuple(
+                ConfigurationEntry(**one) for one in _read(env, "RESILIENT_CONFIGURATION", [])
             ),
+            idempotency=None if idempotency is None else IdempotencySettings(**idempotency),
         )
+
+
+def _read(env: Mapping[str, str], variable: str, otherwise: Any) -> Any:
+    text = env.get(variable)
+    if not text:
+        return otherwise
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{variable} holds no JSON: {error}; deploy the function again") from error
+
+
+def _changed(settings: Any) -> dict[str, Any]:
+    """What differs from the defaults: a function's variables share 4 KB."""
+    fields = type(settings).__dataclass_fields__
+    return {name: value for name, value in asdict(settings).items() if value != fields[name].default}
