@@ -11,11 +11,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .breaker import Breaker, BreakerPolicy, CircuitOpen
     from .call import Call, UnknownDownstream, add_correlation_id, current_call, current_correlation_id
     from .reject import Reject
+    from .stores.circuits import DynamoDBCircuits
 
 __all__ = [
+    "Breaker",
+    "BreakerPolicy",
     "Call",
+    "CircuitOpen",
+    "DynamoDBCircuits",
     "Reject",
     "UnknownDownstream",
     "add_correlation_id",
@@ -24,7 +30,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Breaker": "breaker",
+    "BreakerPolicy": "breaker",
     "Call": "call",
+    "CircuitOpen": "breaker",
+    "DynamoDBCircuits": "stores.circuits",
     "Reject": "reject",
     "UnknownDownstream": "call",
     "add_correlation_id": "call",

@@ -1,0 +1,28 @@
+"""A circuit breaker whose state all execution environments share."""
+
+from __future__ import annotations
+
+from .boundary import GuardedBoundary
+from .breaker import Breaker
+from .circuit import Circuit, CircuitState, Lease
+from .errors import CircuitOpen
+from .orders import order
+from .policy import BreakerPolicy
+from .store import CircuitStore, MemoryCircuits, Record, Written
+from .view import Transition
+
+__all__ = [
+    "Breaker",
+    "BreakerPolicy",
+    "Circuit",
+    "CircuitOpen",
+    "CircuitState",
+    "CircuitStore",
+    "GuardedBoundary",
+    "Lease",
+    "MemoryCircuits",
+    "Record",
+    "Transition",
+    "Written",
+    "order",
+]
