@@ -220,7 +220,11 @@ def test_the_public_names_are_few() -> None:
     import resilient_runtime
 
     assert dir(resilient_runtime) == [
+        "Breaker",
+        "BreakerPolicy",
         "Call",
+        "CircuitOpen",
+        "DynamoDBCircuits",
         "Reject",
         "UnknownDownstream",
         "add_correlation_id",

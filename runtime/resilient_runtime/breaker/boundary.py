@@ -39,7 +39,7 @@ class GuardedBoundary:
         self._inner.enter(call, downstream)
         lease = breaker.enter(lambda: call.remaining_ms() / 1000)
         if lease is not None:
-            self._forget_what_never_began(breaker)
+            self._forget_what_never_began(call.clock.wall())
             self._probes[call, downstream.name] = lease
 
     def leave(
@@ -52,7 +52,7 @@ class GuardedBoundary:
             breaker.leave(seconds, error, lease)
         self._inner.leave(call, downstream, seconds, error)
 
-    def _forget_what_never_began(self, breaker: Breaker) -> None:
-        # A crossing that finds too little time left is never left: its probe goes back to the others.
-        for key in [key for key in self._probes if key[1] == breaker.name]:
-            breaker.give_back(self._probes.pop(key))
+    def _forget_what_never_began(self, wall: float) -> None:
+        # A crossing that finds too little time left is never left. Its lease was no longer than that time.
+        for key in [key for key, lease in self._probes.items() if lease.until <= wall]:
+            del self._probes[key]

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import NamedTuple, Protocol
 
 from .circuit import Circuit
-from .window import NOTHING, Bucket
+from .window import NOTHING, Bucket, added
 
 __all__ = ["CircuitStore", "MemoryCircuits", "Record", "Written"]
 
@@ -56,17 +56,18 @@ class MemoryCircuits:
     def count(self, name: str, entries: Mapping[int, Bucket], over: Iterable[int] = ()) -> Record:
         """Add to buckets."""
         with self._lock:
-            record = self.read(name)
+            record = self._records.get(name, Record())
             counts = _without(record.counts, (index for index in over if index not in entries))
             for index, entry in entries.items():
                 if entry != NOTHING:
-                    counts[index] = _added(counts.get(index, NOTHING), entry)
+                    entry = entry._replace(since=round(entry.since, 3))
+                    counts[index] = added(counts.get(index, NOTHING), entry)
             return self._keep(name, record.circuit, counts)
 
     def change(self, name: str, circuit: Circuit, *, before: Circuit, over: Iterable[int] = ()) -> Written:
         """Replace the circuit."""
         with self._lock:
-            record = self.read(name)
+            record = self._records.get(name, Record())
             if record.circuit.version != before.version:
                 return Written(False, record)
             return Written(True, self._keep(name, circuit, _without(record.counts, over)))
@@ -74,17 +75,6 @@ class MemoryCircuits:
     def _keep(self, name: str, circuit: Circuit, counts: Mapping[int, Bucket]) -> Record:
         record = self._records[name] = Record(circuit, counts)
         return record
-
-
-def _added(bucket: Bucket, entry: Bucket) -> Bucket:
-    return Bucket(
-        bucket.calls + entry.calls,
-        bucket.failed + entry.failed,
-        bucket.slow + entry.slow,
-        bucket.ill + entry.ill,
-        bucket.well + entry.well,
-        bucket.since or round(entry.since, 3),
-    )
 
 
 def _without(counts: Mapping[int, Bucket], over: Iterable[int]) -> dict[int, Bucket]:

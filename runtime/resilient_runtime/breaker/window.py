@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from .policy import BreakerPolicy
 
-__all__ = ["NOTHING", "Bucket", "Judgement", "Mood", "bucket_of", "first_bucket", "judge"]
+__all__ = ["NOTHING", "Bucket", "Judgement", "Mood", "added", "bucket_of", "first_bucket", "judge"]
 
 BUCKETS = 10
 """Into how many parts a window is divided: a sudden end shows within a tenth of it."""
@@ -109,42 +109,57 @@ def judge(
     if closed_at is not None:
         first = max(first, bucket_of(closed_at, policy) + 1)
     last = bucket_of(now, policy) + _CLOCKS_APART
-    calls = failed = slow = ill = well = 0
-    since, reason, share = 0.0, "", 0.0
+    latest, is_outage, reason, share = NOTHING, False, "", policy.failure_rate
     for index in sorted((one for one in counts if first <= one <= last), reverse=True):
-        bucket = counts[index]
-        calls += bucket.calls
-        failed += bucket.failed
-        slow += bucket.slow
-        ill += bucket.ill
-        well += bucket.well
-        since = bucket.since or since
-        if not reason and calls >= policy.minimum_calls and failed >= policy.outage_rate * calls:
-            reason, share = f"of the latest {calls} calls {failed} failed", policy.failure_rate
-    if not failed and not slow:
+        latest = added(counts[index], latest)
+        enough = latest.calls >= policy.minimum_calls
+        if enough and not is_outage and latest.failed >= policy.outage_rate * latest.calls:
+            is_outage, reason = True, f"of the latest {latest.calls} calls {latest.failed} failed"
+    window = latest
+    if not window.failed and not window.slow:
         return _CALM
-    reporters = ill + max(well, 0)
-    if not reason and calls >= policy.minimum_calls:
-        if failed >= policy.failure_rate * calls:
-            reason, share = f"of {calls} calls {failed} failed", policy.failure_rate
-        elif slow >= policy.slow_call_rate * calls:
-            reason, share = f"of {calls} calls {slow} were slow", policy.slow_call_rate
+    if window.calls >= policy.minimum_calls and not is_outage:
+        if window.failed >= policy.failure_rate * window.calls:
+            reason = f"of {window.calls} calls {window.failed} failed"
+        elif window.slow >= policy.slow_call_rate * window.calls:
+            reason, share = f"of {window.calls} calls {window.slow} were slow", policy.slow_call_rate
+    reporters = window.ill + window.well
     if not reason:
-        return Judgement(Mood.WATCHFUL, since=since, reporters=reporters)
-    reason = f"{reason}, in {ill} of {reporters} environments"
-    if ill < share * reporters:
-        return Judgement(Mood.SUSPECT, reason, 0, since, reporters)
-    left = since + _time_to_object(policy, ill, calls > failed + slow, typical_seconds) - now
-    mood = Mood.SUSPECT if left > 0 else Mood.DOWN
-    return Judgement(mood, reason, max(left, 0.0), since, reporters)
+        return Judgement(Mood.WATCHFUL, since=window.since, reporters=reporters)
+    reason = f"{reason}, in {window.ill} of {reporters} environments"
+    if window.ill < share * reporters:
+        return Judgement(Mood.SUSPECT, reason, 0, window.since, reporters)
+    wait = window.since + _time_to_object(window, policy, typical_seconds, is_outage=is_outage) - now
+    mood = Mood.SUSPECT if wait > 0 else Mood.DOWN
+    return Judgement(mood, reason, max(wait, 0.0), window.since, reporters)
 
 
-def _time_to_object(policy: BreakerPolicy, ill: int, is_contested: bool, typical_seconds: float) -> float:
+def added(one: Bucket, other: Bucket) -> Bucket:
+    """Two buckets as one; what ``one`` says of the first failure goes before what ``other`` says."""
+    return Bucket(
+        one.calls + other.calls,
+        one.failed + other.failed,
+        one.slow + other.slow,
+        one.ill + other.ill,
+        one.well + other.well,
+        one.since or other.since,
+    )
+
+
+def _time_to_object(
+    window: Bucket, policy: BreakerPolicy, typical_seconds: float, *, is_outage: bool
+) -> float:
     """How long after the first failure the circuit may open.
 
     An environment that does well reads the shared state once per cache period, at a moment of its own: after
     the share ``t`` of a period, ``n`` of them have all missed it with the probability ``(1 - t) ** n``. Its
     objection is a call that began after the first failure, so it comes one such call later.
+
+    Once somebody has objected all have to be heard: one period to learn of it, and, unless almost everything
+    fails by now, another in which those that call rarely have called.
     """
-    silence = 1.0 if is_contested else 1 - _DOUBT ** (1 / max(ill, 1))
-    return policy.cache_seconds * silence + min(typical_seconds, policy.cache_seconds)
+    if window.calls > window.failed + window.slow:
+        periods = 1.0 if is_outage else 2.0
+    else:
+        periods = 1 - _DOUBT ** (1 / max(window.ill, 1))
+    return policy.cache_seconds * periods + min(typical_seconds, policy.cache_seconds)

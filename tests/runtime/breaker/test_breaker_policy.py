@@ -1,0 +1,50 @@
+"""What a policy may say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from resilient_runtime.breaker import BreakerPolicy
+
+
+@pytest.mark.parametrize(
+    ("prop", "value", "told"),
+    [
+        ("failure_rate", 0, "failure_rate is 0; allowed: a number from 0.01 to 1 a share of the calls"),
+        ("outage_rate", 1.5, "outage_rate is 1.5"),
+        ("slow_call_seconds", 0, "slow_call_seconds is 0; allowed: a number from 0.001 to 900 seconds"),
+        ("window_seconds", 9, "window_seconds is 9; allowed: a number from 10 to 3600 seconds"),
+        ("minimum_calls", 2.5, "minimum_calls is 2.5; allowed: a whole number"),
+        ("probes", True, "probes is True"),
+        ("cache_seconds", float("nan"), "cache_seconds is nan"),
+        ("recovery_seconds", "15", "recovery_seconds is '15'"),
+        ("recovery_seconds", 61, "longest_recovery_seconds is 60; allowed: at least recovery_seconds (61)"),
+        (
+            "ignored_errors",
+            "ValueError",
+            "ignored_errors is 'ValueError'; allowed: names of",
+        ),
+        ("counted_errors", (ValueError,), "counted_errors is"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(prop: str, value: Any, told: str) -> None:
+    """The error names the property, its value and what is allowed."""
+    with pytest.raises(ValueError, match="BreakerPolicy: ") as refused:
+        BreakerPolicy(**{prop: value})
+    assert told in str(refused.value)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    """Who corrects one does not meet the next."""
+    with pytest.raises(ValueError, match=r"failure_rate is 2.*probes is 0.*cache_seconds is -1"):
+        BreakerPolicy(failure_rate=2, probes=0, cache_seconds=-1)
+
+
+def test_a_policy_goes_through_json() -> None:
+    """So that a construct can hand it to a function in an environment variable."""
+    policy = BreakerPolicy(slow_call_seconds=3, ignored_errors=("KeyError",), minimum_calls=7)
+
+    assert BreakerPolicy(**json.loads(json.dumps(asdict(policy)))) == policy
