@@ -266,6 +266,6 @@ class View:
         return longest
 
     def _over(self) -> list[int]:
-        """Buckets that nobody's window reaches any more, whatever their clock."""
+        """Some buckets that nobody's window reaches any more, whatever their clock."""
         first = first_bucket(self._wall(), self._policy) - BUCKETS
-        return [index for index in self._shared.counts if index < first]
+        return sorted(index for index in self._shared.counts if index < first)[:BUCKETS]

@@ -215,7 +215,7 @@ def _expression(set_: list[str], remove: list[str], add: list[str]) -> str:
 
 
 def _buckets(indexes: Iterable[int]) -> list[str]:
-    return [f"{field}_{index}" for index in sorted(indexes) for field in _BUCKET_FIELDS]
+    return [f"{field}_{index}" for index in sorted(set(indexes)) for field in _BUCKET_FIELDS]
 
 
 def _is_about_condition(response: Mapping[str, Any]) -> bool:

@@ -71,7 +71,7 @@ CHANGING = st.tuples(st.just("change"), CIRCUITS, st.integers(0, 4), st.lists(IN
 
 
 @given(steps=st.lists(COUNTING | CHANGING, max_size=8))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_both_stores_do_the_same(client: Any, steps: list[Any]) -> None:
     """Whatever is counted and changed, from whichever version: same answers, same contents."""
     client.delete_item(TableName="circuits", Key={"name": {"S": NAME}})
