@@ -122,6 +122,7 @@ class Fleet:
             return False
         self.now += seconds
         breaker.leave(seconds, error, lease)
+        self.now += 0.001  # the next call begins later than this one ended
         return True
 
     def fail(self, environment: int = 0, times: int = 1, seconds: float = 0.1) -> int:
