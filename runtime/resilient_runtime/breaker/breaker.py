@@ -275,6 +275,6 @@ def _described(error: BaseException | None, seconds: float) -> str:
 
 
 def _random() -> float:
-    from random import random  # late: only an opening needs it
+    from random import random  # late: with the first request to the store
 
     return random()  # noqa: S311  jitter is no secret

@@ -17,6 +17,7 @@ _BOUNDS: dict[str, tuple[float, float, str]] = {
     # a tenth of it must not be shorter than clocks are apart
     "window_seconds": (10, 3600, "seconds"),
     "minimum_calls": (1, 1_000_000, "calls"),
+    "outage_calls": (1, 1_000_000, "calls"),
     "recovery_seconds": (0.1, 86_400, "seconds"),
     "recovery_growth": (1, 10, "times"),
     "longest_recovery_seconds": (0.1, 86_400, "seconds"),
@@ -25,7 +26,7 @@ _BOUNDS: dict[str, tuple[float, float, str]] = {
     "successes_to_close": (1, 1000, "calls"),
     "cache_seconds": (0.1, 300, "seconds"),
 }
-_WHOLE = frozenset({"minimum_calls", "probes", "successes_to_close"})
+_WHOLE = frozenset({"minimum_calls", "outage_calls", "probes", "successes_to_close"})
 # Past this many openings in a row the delay is at its cap whatever the growth, and a power would overflow.
 _MOST_GROWTH = 64
 
@@ -35,13 +36,15 @@ class BreakerPolicy:
     """When a circuit opens and how it closes again. All calls of all environments are counted together.
 
     :param failure_rate: the share of failed calls in the window from which the circuit opens
-    :param outage_rate: the share from which it opens although only the latest part of the window, with
-        ``minimum_calls`` in it, shows it. So a sudden end does not have to outweigh half a minute of success
+    :param outage_rate: the share of the latest calls from which it opens whatever came before. So a sudden
+        end does not have to outweigh half a minute of success
+    :param outage_calls: how many of the latest calls that needs; fewer than ``minimum_calls`` will do, as
+        chance hardly makes so many fail in a row
     :param slow_call_rate: the share of slow calls in the window from which it opens
     :param slow_call_seconds: how long a call that succeeds may take. Default: none is too slow
     :param window_seconds: how far back calls are counted. The window begins with the first failure: while
         nothing fails, nothing is counted and nothing is written
-    :param minimum_calls: how many calls a judgement needs
+    :param minimum_calls: how many calls a judgement by the window's rates needs
     :param recovery_seconds: how long the circuit stays open at most before the first probe
     :param recovery_growth: how many times longer after each probe that failed
     :param longest_recovery_seconds: where that growth ends
@@ -56,7 +59,8 @@ class BreakerPolicy:
     """
 
     failure_rate: float = 0.5
-    outage_rate: float = 0.9
+    outage_rate: float = 0.95
+    outage_calls: int = 10
     slow_call_rate: float = 0.5
     slow_call_seconds: float | None = None
     window_seconds: float = 30
@@ -92,16 +96,15 @@ class BreakerPolicy:
 def recovery_delay(policy: BreakerPolicy, openings: int, random: float) -> float:
     """Seconds until the first probe after the ``openings``-th opening in a row.
 
-    Full jitter, so that many circuits of one downstream do not probe it in step; but never less than one
-    cache period, before which most environments do not even know that the circuit is open.
+    Jittered over the upper half, so that many circuits of one downstream do not probe it in step. Not over
+    all of it: probes are elected, so there is no crowd to spread, and each one that comes early is lost.
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 
     :param random: from 0 up to 1
     """
     grown = policy.recovery_seconds * policy.recovery_growth ** min(max(openings - 1, 0), _MOST_GROWTH)
     longest = min(policy.longest_recovery_seconds, grown)
-    shortest = min(policy.cache_seconds, longest)
-    return shortest + (longest - shortest) * random
+    return longest / 2 + longest / 2 * random
 
 
 def _fault(prop: str, value: object) -> str | None:

@@ -88,6 +88,7 @@ class View:
         self._tally = Tally(policy)
         self._shared = Record()
         self._is_failing = False  # how the latest call ended here
+        self._is_new = True
         self._fresh_until = _NEVER
         self._reported_at = _NEVER
         self._talking_until = _NEVER
@@ -238,14 +239,28 @@ class View:
 
     def _adopt(self, record: Record, now: float) -> None:
         circuit, known = record.circuit, self.circuit
+        self.circuit = circuit
+        self._shared = record
+        self._fresh_until = now + self._cache_seconds()
         if circuit.state is not known.state or circuit.closed_at != known.closed_at:
             self._tally.forget()
             self._is_failing = False
             self.judgement = _CALM
             self.held_until = _NEVER
-        self.circuit = circuit
-        self._shared = record
-        self._fresh_until = now + self._cache_seconds()
+            self._spread(now, self._random())
+        elif self._is_new:
+            # Longer, not shorter: one read per cache period is promised.
+            self._spread(now, 2 - self._random())
+        self._is_new = False
+
+    def _spread(self, now: float, periods: float) -> None:
+        """Read next at a moment of one's own.
+
+        Environments that started together, or learned together that the circuit is closed, would go on
+        reading together, and nobody could object for most of each period.
+        """
+        if self.circuit.state is CircuitState.CLOSED:
+            self._fresh_until = now + self._policy.cache_seconds * periods
 
     def _pace(self, now: float) -> None:
         """Until when calls need no look at all."""

@@ -187,6 +187,7 @@ def run(
     fleet = Fleet(environments, policy, random=0.5)
     ran = Ran(fleet)
     for breaker in fleet.breakers:
+        breaker._random = breaker._view._random = random.random
         breaker._view._on_transition = [lambda t: ran.changes.append((fleet.now, t.circuit.state))]
     queue: list[tuple[float, int, Any]] = [(random.expovariate(per_second), 0, None)]
     idle, number = list(range(environments)), 0

@@ -23,14 +23,14 @@ def test_a_lonely_environment_opens_the_circuit_for_itself() -> None:
         fleet.now += 0.2
 
     assert fleet.now - begun <= 20 * 0.3 + 0.3
-    assert fleet.circuit.reason == "of the latest 20 calls 20 failed, in 1 of 1 environments"
+    assert fleet.circuit.reason == "of the latest 10 calls 10 failed, in 1 of 1 environments"
     assert [(one.before, one.circuit.state) for one in fleet.transitions] == [(CLOSED, OPEN)]
 
 
-def test_nineteen_failures_are_too_few() -> None:
+def test_nine_failures_are_too_few() -> None:
     """Below the minimum of calls nothing is judged."""
     fleet = Fleet(1)
-    fleet.fail(times=18)
+    fleet.fail(times=8)
     fleet.now += 11
 
     assert fleet.fail() == 1
@@ -45,8 +45,8 @@ def test_failures_of_all_environments_are_added_up() -> None:
     for environment in range(10):
         fleet.call(environment)
     for environment in range(10):
-        fleet.fail(environment, times=2)
-    fleet.now += 1
+        fleet.fail(environment, seconds=0.01)
+    fleet.now += 1.5
     assert fleet.state is CLOSED
 
     fleet.fail(0)
@@ -61,7 +61,7 @@ def test_who_just_failed_holds_back_until_the_others_could_object() -> None:
         fleet.fail(number % 2)
     assert fleet.state is CLOSED
 
-    with pytest.raises(CircuitOpen, match="it failed here; of the latest 20 calls 20 failed") as refused:
+    with pytest.raises(CircuitOpen, match="it failed here; of the latest 10 calls 10 failed") as refused:
         fleet.breakers[1].enter()
     assert refused.value.state is CLOSED
     assert 0 < (refused.value.retry_after or 0) <= 10

@@ -67,7 +67,7 @@ def test_a_handlers_failures_open_the_circuit() -> None:
 
     with pytest.raises(CircuitOpen, match="Courier was not called"):
         guarded.cross()
-    assert len(guarded.inner.entered) == len(guarded.inner.left) == entered == 20
+    assert len(guarded.inner.entered) == len(guarded.inner.left) == entered == 10
 
 
 def test_a_rejection_inside_a_crossing_does_not_count() -> None:

@@ -211,7 +211,7 @@ def closing(fleet: Fleet) -> int:
 
 def test_a_thousand_environments_share_the_writes_of_one_partition() -> None:
     """The more report, the less often each does; none of what it saw is lost."""
-    fleet = Fleet(1)
+    fleet = Fleet(1, BreakerPolicy(minimum_calls=1000, outage_calls=1000))
     store = fleet.store
     fleet.fail()
     index = max(store.read(NAME).counts)

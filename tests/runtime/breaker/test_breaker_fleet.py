@@ -19,7 +19,7 @@ def test_an_outage_costs_the_minimum_one_call_each_and_the_probes(per_second: in
     probes = sum(1 for at, state in ran.changes if state is CircuitState.HALF_OPEN and at < HEALED)
     opened, closed = ran.at(CircuitState.OPEN), ran.at(CircuitState.CLOSED, HEALED)
 
-    assert ran.sent(DEAD, HEALED) <= POLICY.minimum_calls + len(ran.fleet.breakers) + probes
+    assert ran.sent(DEAD, HEALED) <= POLICY.outage_calls + len(ran.fleet.breakers) + probes
     assert opened is not None
     assert opened - DEAD <= 5
     assert closed is not None

@@ -25,8 +25,9 @@ def judged(*buckets: Bucket, policy: BreakerPolicy = POLICY, now: float = NOW, *
         ([], Mood.CALM),
         ([Bucket(calls=500, well=9)], Mood.CALM),
         ([Bucket(calls=500, failed=1, ill=1, well=9, since=LONG_AGO)], Mood.WATCHFUL),
-        ([Bucket(calls=19, failed=19, ill=9, since=LONG_AGO)], Mood.WATCHFUL),
-        ([Bucket(calls=20, failed=20, ill=9, since=LONG_AGO)], Mood.DOWN),
+        ([Bucket(calls=9, failed=9, ill=9, since=LONG_AGO)], Mood.WATCHFUL),
+        ([Bucket(calls=10, failed=10, ill=9, since=LONG_AGO)], Mood.DOWN),
+        ([Bucket(calls=19, failed=18, ill=9, since=LONG_AGO)], Mood.WATCHFUL),
         ([Bucket(calls=100, failed=49, ill=9, since=LONG_AGO)], Mood.WATCHFUL),
         ([Bucket(calls=100, failed=50, ill=9, since=LONG_AGO)], Mood.DOWN),
         ([Bucket(calls=100, failed=90, ill=1, well=9, since=LONG_AGO)], Mood.SUSPECT),
@@ -34,14 +35,14 @@ def judged(*buckets: Bucket, policy: BreakerPolicy = POLICY, now: float = NOW, *
         (
             [
                 Bucket(calls=900, failed=90, ill=9, since=LONG_AGO),
-                Bucket(calls=20, failed=18, ill=9, since=NOW),
+                Bucket(calls=20, failed=19, ill=9, since=NOW),
             ],
             Mood.DOWN,
         ),
         (
             [
                 Bucket(calls=900, failed=90, ill=9, since=LONG_AGO),
-                Bucket(calls=20, failed=17, ill=9, since=NOW),
+                Bucket(calls=20, failed=18, ill=9, since=NOW),
             ],
             Mood.WATCHFUL,
         ),
@@ -65,12 +66,12 @@ def test_slow_calls_are_judged_by_their_own_rate() -> None:
 @pytest.mark.parametrize(
     ("ill", "good", "seconds", "wait"),
     [
-        (1, 0, 0.0, 4.995),
-        (2, 0, 0.0, 4.842),
-        (10, 0, 0.0, 2.494),
-        (50, 0, 0.0, 0.645),
-        (50, 0, 0.2, 0.845),
-        (50, 0, 60.0, 5.645),
+        (1, 0, 0.0, 4.75),
+        (2, 0, 0.0, 3.882),
+        (10, 0, 0.0, 1.294),
+        (50, 0, 0.0, 0.291),
+        (50, 0, 0.2, 0.491),
+        (50, 0, 60.0, 5.291),
         (50, 1, 0.0, 5.0),
         (50, 30, 0.0, 10.0),
     ],

@@ -181,7 +181,7 @@ def test_a_breaker_goes_its_whole_way_in_the_table(store: DynamoDBCircuits) -> N
     circuit = store.read(NAME).circuit
     assert (circuit.state, circuit.reason) == (
         CircuitState.OPEN,
-        "of the latest 21 calls 21 failed, in 2 of 2 environments",
+        "of the latest 11 calls 11 failed, in 2 of 2 environments",
     )
 
     fleet.now = (circuit.retry_at or 0) - START
