@@ -71,8 +71,9 @@ class Call:
     Every field has a default, so that a handler's unit test can say ``deliver(order, Call())``.
 
     :param correlation_id: ties this work to the request it came from
-    :param idempotency_key: the same whenever the same work is delivered again: the EventBridge event's id,
-        else the id of the SQS message as it was first sent, also after it was rejected and sent back. After
+    :param idempotency_key: the same whenever the same work is delivered again: the ``Idempotency-Key`` that a
+        ``StorageFirstApi`` got from its client, else the EventBridge event's id, else
+        the id of the SQS message as it was first sent, also after it was rejected and sent back. After
         too many receives, SQS's own redrive gives a plain message a new id, and with it a new key
     :param message_id: the SQS message's id; None in mode ``event``
     :param attempt: how many times SQS has delivered this message, this time included. In mode ``event``

@@ -51,14 +51,20 @@ def read(record: Mapping[str, Any]) -> Message:
     if label:
         sent = {name: value for name, value in sent.items() if name != LABEL} | label.get("displaced", {})
     attribute = sent[correlation.ATTRIBUTE].get("stringValue") if correlation.ATTRIBUTE in sent else None
+    key = sent[correlation.KEY_ATTRIBUTE].get("stringValue") if correlation.KEY_ATTRIBUTE in sent else None
     event = correlation.envelope_of(body)
     event_id: object = None
     in_metadata: object = None
+    key_in_metadata: object = None
     if event is not None:
         event_id = event.get("id")
         in_metadata = correlation.from_envelope(event)
         accepted = correlation.accepted_detail(event)
-        body = event["detail"] if accepted is None else accepted["data"]
+        if accepted is None:
+            body = event["detail"]
+        else:
+            body = accepted["data"]
+            key_in_metadata = correlation.accepted_key(accepted)
     first_id = label.get("message_id")
     return Message(
         body=body,
@@ -66,7 +72,7 @@ def read(record: Mapping[str, Any]) -> Message:
             attribute, in_metadata, label.get("correlation_id"), event_id, message_id
         )
         or correlation.fresh_id(),
-        idempotency_key=correlation.first_valid(event_id, first_id) or message_id,
+        idempotency_key=correlation.first_valid(key, key_in_metadata, event_id, first_id) or message_id,
         attempt=_receive_count(record.get("attributes")),
         attributes={name: _value(value) for name, value in sent.items()} if sent else _NOTHING,
         event=event,
