@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from .call import Boundary, Call, active_call
+from .lifecycle import Guard, Remaining
 from .messages import group_of, read
 from .reject import Reject
 from .rejection import Rejection
@@ -49,6 +50,7 @@ class Batch:
     :param emit: takes each line
     :param downstreams: what the handler may call, by name
     :param boundary: what happens around each downstream call
+    :param guard: interrupts the handler before its time is over
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Batch:
         emit: Callable[[str], None],
         downstreams: Mapping[str, DownstreamSettings],
         boundary: Boundary,
+        guard: Guard,
     ) -> None:
         self._function = function
         self._dead_letters = dead_letters
@@ -67,9 +70,10 @@ class Batch:
         self._emit = emit
         self._downstreams = downstreams
         self._boundary = boundary
+        self._guard = guard
         self._clock = lines.clock
 
-    def run(self, event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
+    def run(self, event: Any, context: Any, remaining: Remaining) -> dict[str, list[dict[str, str]]]:
         """Handle one batch.
 
         :returns: Lambda's partial batch response, naming the messages to return to the queue
@@ -82,24 +86,24 @@ class Batch:
             group = group_of(record)
             if group is not None and group in stopped:
                 # Its predecessor comes back, so it must too, or the group would be out of order.
-                self._hold(record, group, context)
-            elif self._settled(record, context):
+                self._hold(record, group, context, remaining)
+            elif self._settled(record, context, remaining):
                 continue
             elif group is not None:
                 stopped.add(group)
             returned.append({"itemIdentifier": record["messageId"]})
         return {"batchItemFailures": returned}
 
-    def _settled(self, record: Mapping[str, Any], context: Any) -> bool:
+    def _settled(self, record: Mapping[str, Any], context: Any, remaining: Remaining) -> bool:
         """Whether the message may be deleted. An error of our own returns it: twice is better than never."""
         try:
-            return self._settle(record, context)
+            return self._settle(record, context, remaining)
         except Exception:  # noqa: BLE001
             return False
 
-    def _settle(self, record: Mapping[str, Any], context: Any) -> bool:
+    def _settle(self, record: Mapping[str, Any], context: Any, remaining: Remaining) -> bool:
         """Whether the message is completed or stored."""
-        call = self._plain(record, context)
+        call = self._plain(record, context, remaining)
         started = self._clock.ticks()
         try:
             body = self._read_into(call, record)
@@ -110,7 +114,11 @@ class Batch:
         token = active_call.set(call)
         try:
             self._emit(self._lines.started(call))
-            outcome = self._function(body, call)
+            try:
+                self._guard.enter()
+                outcome = self._function(body, call)
+            finally:
+                self._guard.leave()
             if outcome is not None:
                 _refuse_unfinished(outcome)
         except Reject as reject:
@@ -149,14 +157,14 @@ class Batch:
         self._emit(self._lines.rejected(call, seconds, reason=reason, error=cause, labelled=labelled))
         return True
 
-    def _hold(self, record: Mapping[str, Any], group: str, context: Any) -> None:
-        call = self._plain(record, context)
+    def _hold(self, record: Mapping[str, Any], group: str, context: Any, remaining: Remaining) -> None:
+        call = self._plain(record, context, remaining)
         with suppress(Exception):  # it goes back unread; its record then has the message id alone
             self._read_into(call, record)
         with suppress(Exception):  # it goes back untold
             self._emit(self._lines.held(call, group))
 
-    def _plain(self, record: Mapping[str, Any], context: Any) -> Call:
+    def _plain(self, record: Mapping[str, Any], context: Any, remaining: Remaining) -> Call:
         """A call that says no more than the message's id, in case reading the message fails."""
         message_id = record["messageId"]
         return Call(
@@ -166,7 +174,7 @@ class Batch:
             request_id=str(getattr(context, "aws_request_id", "")),
             downstreams=self._downstreams,
             boundary=self._boundary,
-            remaining=getattr(context, "get_remaining_time_in_millis", None),
+            remaining=remaining,
             clock=self._clock,
         )
 

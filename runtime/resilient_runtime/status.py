@@ -125,6 +125,13 @@ class StatusLines:
             f',"duration_ms":{duration}{told},{timestamp}}}'
         )
 
+    def broken(self, part: str, error: BaseException) -> str:
+        """A part of this runtime failed; invocations go on without its help. Not counted."""
+        return (
+            f'{{"status":"BROKEN"{self._about},"part":{_quote(part)},"error":{_quote(describe(error))}'
+            f',"stack":{_quote(_stack(error))},{self._at()[1]}}}'
+        )
+
     def timestamp(self) -> str:
         """Now, as an RFC 3339 timestamp in UTC with milliseconds."""
         return self._at()[1][len('"timestamp":"') : -1]

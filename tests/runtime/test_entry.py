@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lambda_events import DEAD_LETTERS, App, batch_of, sqs_record
 from resilient_runtime import Reject
-from resilient_runtime.application import HandlerNotFound, build, find_handler, print_line
+from resilient_runtime.application import build, print_line
+from resilient_runtime.handler_lookup import HandlerNotFound, find_handler
 
 RUNTIME = Path(__file__).parents[2] / "runtime"
 JSON = st.recursive(
