@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .call import Call, UnknownDownstream, add_correlation_id, current_call, current_correlation_id
     from .reject import Reject
+    from .retries import GaveUp, Retry, RetryBudget
 
 __all__ = [
     "Call",
+    "GaveUp",
     "Reject",
+    "Retry",
+    "RetryBudget",
     "UnknownDownstream",
     "add_correlation_id",
     "current_call",
@@ -25,7 +29,10 @@ __all__ = [
 
 _HOMES = {
     "Call": "call",
+    "GaveUp": "retries",
     "Reject": "reject",
+    "Retry": "retries",
+    "RetryBudget": "retries",
     "UnknownDownstream": "call",
     "add_correlation_id": "call",
     "current_call": "call",
