@@ -12,29 +12,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .call import Call, UnknownDownstream, add_correlation_id, current_call, current_correlation_id
+    from .configured import ConfigurationUnavailable, UnknownConfiguration, configuration
     from .reject import Reject
     from .retries import GaveUp, Retry, RetryBudget
 
 __all__ = [
     "Call",
+    "ConfigurationUnavailable",
     "GaveUp",
     "Reject",
     "Retry",
     "RetryBudget",
+    "UnknownConfiguration",
     "UnknownDownstream",
     "add_correlation_id",
+    "configuration",
     "current_call",
     "current_correlation_id",
 ]
 
 _HOMES = {
     "Call": "call",
+    "ConfigurationUnavailable": "configured",
     "GaveUp": "retries",
     "Reject": "reject",
     "Retry": "retries",
     "RetryBudget": "retries",
+    "UnknownConfiguration": "configured",
     "UnknownDownstream": "call",
     "add_correlation_id": "call",
+    "configuration": "configured",
     "current_call": "call",
     "current_correlation_id": "call",
 }
