@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .call import Call, UnknownDownstream, add_correlation_id, current_call, current_correlation_id
     from .configured import ConfigurationUnavailable, UnknownConfiguration, configuration
+    from .health.callbacks import keep_in_tmp, on_recycle
     from .reject import Reject
     from .retries import GaveUp, Retry, RetryBudget
 
@@ -29,6 +30,8 @@ __all__ = [
     "configuration",
     "current_call",
     "current_correlation_id",
+    "keep_in_tmp",
+    "on_recycle",
 ]
 
 _HOMES = {
@@ -44,6 +47,8 @@ _HOMES = {
     "configuration": "configured",
     "current_call": "call",
     "current_correlation_id": "call",
+    "keep_in_tmp": "health.callbacks",
+    "on_recycle": "health.callbacks",
 }
 
 

@@ -1,0 +1,88 @@
+"""An environment's figures over time: what is normal here, what an invocation takes, and what is too much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .judge import Course, fails_soon, over, trips
+from .probe import RESOURCES, Probe, Reading
+
+__all__ = ["Vitals"]
+
+_FADES = 0.9
+"""What an invocation remembers of the step before: what was loaded once is soon forgotten."""
+
+_PEAK_EVERY = 16
+
+
+class Vitals:
+    """The figures of one interpreter's life.
+
+    :param probe: reads them
+    :param courses: what has been tried for each resource
+    """
+
+    def __init__(self, probe: Probe, courses: Mapping[str, Course]) -> None:
+        self.probe = probe
+        self.limits = probe.limits
+        self.courses = dict(courses)
+        self.fresh: Reading | None = None
+        self.last = Reading()
+        self._trip = Reading()
+        self._steps = [0.0] * len(RESOURCES)
+        self._only_while_running = 0
+        self._moves = 0
+
+    def settle(self, fresh: Reading) -> None:
+        """Take these figures for those of a fresh environment."""
+        self.fresh = fresh
+        self.last = fresh
+        self.judge_anew()
+
+    def judge_anew(self) -> None:
+        """What was tried has changed from when on a resource is cured."""
+        if self.fresh is not None:
+            self._trip = trips(self.fresh, self.limits, self.courses)
+
+    def observe(self, reading: Reading) -> bool:
+        """Take the figures after an invocation.
+
+        :returns: whether they call for a cure
+        """
+        if reading == self.last or self.fresh is None:
+            return bool(over(reading, self._trip))
+        steps = self._steps
+        for index, (now, before) in enumerate(zip(reading, self.last, strict=True)):
+            if now is not None and before is not None:
+                growth = now - before
+                kept = steps[index] * _FADES
+                steps[index] = growth if growth > kept else kept
+        self.last = reading
+        self._moves += 1
+        if self._moves % _PEAK_EVERY == 1:
+            self._look_at_the_peak()
+        return bool(self.sick(reading)[0])
+
+    def sick(self, reading: Reading) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The resources that want a cure, and those of them that fail within a few invocations."""
+        if self.fresh is None:
+            return (), ()
+        steps = [int(step) for step in self._steps]
+        steps[_MEMORY] += self._only_while_running // 2
+        soon = fails_soon(reading, self.fresh, self.limits, Reading(*steps))
+        above = over(reading, self._trip)
+        return tuple(name for name in RESOURCES if name in above or name in soon), soon
+
+    def enough(self, name: str, reading: Reading) -> int:
+        """How much of a resource must be given back for it to be well for a while."""
+        used, fresh, trip = (getattr(one, name) or 0 for one in (reading, self.fresh, self._trip))
+        return max(used - (fresh + trip) // 2, 0)
+
+    def _look_at_the_peak(self) -> None:
+        # Lambda ends a process for what it needs at its height, which is over when an invocation is.
+        peak = self.probe.peak_memory() if self.limits.memory else None
+        if peak is not None and self.last.memory is not None:
+            self._only_while_running = max(peak - self.last.memory, 0)
+
+
+_MEMORY = RESOURCES.index("memory")
