@@ -24,13 +24,14 @@ from .rejection import Rejection
 from .settings import DownstreamSettings
 from .status import StatusLines, describe, text_of
 
-__all__ = ["Batch", "DeadLetters"]
+__all__ = ["Batch", "DeadLetters", "refuse_unfinished"]
 
 _NOT_STORED = (
     "The handler rejected this message, but the dead-letter queue did not take it, so it was returned to its "
     "queue and nothing is lost. Check sqs:SendMessage of the function's role on that queue (and the grant "
     "on its KMS key), and that the queue exists; the message is tried again."
 )
+_IN_ORDER = "an earlier message of its group goes back, and a group keeps its order"
 
 
 class DeadLetters(Protocol):
@@ -86,7 +87,7 @@ class Batch:
             group = group_of(record)
             if group is not None and group in stopped:
                 # Its predecessor comes back, so it must too, or the group would be out of order.
-                self._hold(record, group, context, remaining)
+                self._hold(record, _IN_ORDER, context, remaining, group=group)
             elif self._settled(record, context, remaining):
                 continue
             elif group is not None:
@@ -98,7 +99,9 @@ class Batch:
         """Whether the message may be deleted. An error of our own returns it: twice is better than never."""
         try:
             return self._settle(record, context, remaining)
-        except Exception:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001
+            with suppress(Exception):
+                self._emit(self._lines.broken("batch", error))
             return False
 
     def _settle(self, record: Mapping[str, Any], context: Any, remaining: Remaining) -> bool:
@@ -109,7 +112,7 @@ class Batch:
             body = self._read_into(call, record)
         except Exception as error:  # noqa: BLE001  no message of SQS's own; each still gets both its records
             self._emit(self._lines.started(call))
-            self._emit(self._lines.failed(call, self._clock.ticks() - started, error))
+            self._failed(record, call, started, error)
             return False
         token = active_call.set(call)
         try:
@@ -120,22 +123,29 @@ class Batch:
             finally:
                 self._guard.leave()
             if outcome is not None:
-                _refuse_unfinished(outcome)
+                refuse_unfinished(outcome)
         except Reject as reject:
-            return self._reject(record, call, reject, self._clock.ticks() - started)
+            return self._reject(record, call, reject, started)
         except Exception as error:  # noqa: BLE001  this is where a handler's failure becomes a returned message
-            self._emit(self._lines.failed(call, self._clock.ticks() - started, error))
+            self._failed(record, call, started, error)
             return False
         except BaseException as error:
             # The interpreter is going down (sys.exit): the whole batch returns, and this says why.
-            self._emit(self._lines.failed(call, self._clock.ticks() - started, error))
+            self._failed(record, call, started, error)
             raise
         finally:
             active_call.reset(token)
         self._emit(self._lines.completed(call, self._clock.ticks() - started))
         return True
 
-    def _reject(self, record: Mapping[str, Any], call: Call, reject: Reject, seconds: float) -> bool:
+    def _failed(
+        self, record: Mapping[str, Any], call: Call, started: float, error: BaseException, **why: str
+    ) -> None:
+        event = {"body": record.get("body"), "attributes": call.attributes}
+        self._emit(self._lines.failed(call, self._clock.ticks() - started, error, event, **why))
+
+    def _reject(self, record: Mapping[str, Any], call: Call, reject: Reject, started: float) -> bool:
+        seconds = self._clock.ticks() - started
         reason = text_of(getattr(reject, "reason", reject))
         cause = None if reject.__cause__ is None else describe(reject.__cause__)
         try:
@@ -152,17 +162,25 @@ class Batch:
                 ),
             )
         except Exception as error:  # noqa: BLE001  whatever kept it from being stored, the message returns
-            self._emit(self._lines.failed(call, seconds, error, reason=reason, remedy=_NOT_STORED))
+            self._failed(record, call, started, error, reason=reason, remedy=_NOT_STORED)
             return False
         self._emit(self._lines.rejected(call, seconds, reason=reason, error=cause, labelled=labelled))
         return True
 
-    def _hold(self, record: Mapping[str, Any], group: str, context: Any, remaining: Remaining) -> None:
+    def _hold(
+        self,
+        record: Mapping[str, Any],
+        reason: str,
+        context: Any,
+        remaining: Remaining,
+        *,
+        group: str | None = None,
+    ) -> None:
         call = self._plain(record, context, remaining)
         with suppress(Exception):  # it goes back unread; its record then has the message id alone
             self._read_into(call, record)
         with suppress(Exception):  # it goes back untold
-            self._emit(self._lines.held(call, group))
+            self._emit(self._lines.held(call, reason, group))
 
     def _plain(self, record: Mapping[str, Any], context: Any, remaining: Remaining) -> Call:
         """A call that says no more than the message's id, in case reading the message fails."""
@@ -208,7 +226,7 @@ def _records(event: Any) -> list[Mapping[str, Any]]:
     return records
 
 
-def _refuse_unfinished(outcome: object) -> None:
+def refuse_unfinished(outcome: object) -> None:
     """Fail a message whose handler returned work that has not begun: deleting it would lose it."""
     kind = type(outcome)
     if hasattr(kind, "__await__") or hasattr(kind, "__anext__") or hasattr(kind, "gi_frame"):
