@@ -9,6 +9,7 @@ from typing import Any
 
 from resilient_runtime.chance import uniform
 from resilient_runtime.clock import SYSTEM_CLOCK, Clock
+from resilient_runtime.rare_records import RareRecords
 from resilient_runtime.settings import ConfigurationEntry
 
 from .asking import Start, Store
@@ -176,7 +177,7 @@ class Configuration:
             random=random or uniform,
             start=start or _in_thread,
             records=ConfigurationRecords(
-                service=service, function_name=function_name, clock=clock, emit=emit
+                RareRecords(service=service, function_name=function_name, clock=clock, emit=emit)
             ),
             changed=self._show,
         )
