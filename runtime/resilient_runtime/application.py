@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from .batch import Batch, DeadLetters
 from .call import Call
 from .clock import SYSTEM_CLOCK, Clock
-from .handler_lookup import Handler, find_handler
+from .diagnostics import Diagnostics
+from .handler_lookup import Handler, find_handler, folder_of
 from .lifecycle import Caretaker, Guard, NoCaretaker, NoGuard, Work, around
 from .per_event import per_event
 from .settings import DownstreamSettings, Settings
-from .status import StatusLines
+from .status import StatusLines, Teller
 from .stores.dead_letters import DeadLetterQueue
 
 __all__ = ["build", "print_line"]
@@ -59,39 +60,41 @@ def build(
             "a queue that keeps it"
         )
     function = find_handler(settings.handler)
+    caretaker = caretaker or NoCaretaker()
+    guard = guard or NoGuard()
     lines = StatusLines(
         service=settings.service,
         function_name=env.get("AWS_LAMBDA_FUNCTION_NAME") or settings.service,
         clock=clock,
+        diagnostics=Diagnostics(settings.redaction, facts=caretaker.facts, home=folder_of(settings.handler)),
     )
+    tell = Teller(emit)
     downstreams = {one.name: one for one in settings.downstreams}
-    boundary = _Recorded(lines, emit)
-    caretaker = caretaker or NoCaretaker()
-    guard = guard or NoGuard()
+    boundary = _Recorded(lines, tell)
     work: Work
     if settings.mode == "event":
         work = per_event(
-            function, lines=lines, emit=emit, downstreams=downstreams, boundary=boundary, guard=guard
+            function, lines=lines, tell=tell, downstreams=downstreams, boundary=boundary, guard=guard
         )
     else:
         work = Batch(
             function,
             dead_letters=dead_letters or DeadLetterQueue(settings.dead_letter_queue_url or ""),
             lines=lines,
-            emit=emit,
+            tell=tell,
             downstreams=downstreams,
             boundary=boundary,
             guard=guard,
         ).run
-    return around(work, caretaker=caretaker, guard=guard, refresh=None, lines=lines, emit=emit)
+    return around(work, caretaker=caretaker, guard=guard, refresh=None, lines=lines, tell=tell)
 
 
 class _Recorded:
     """A boundary that lets every call pass and records how it went."""
 
-    def __init__(self, lines: StatusLines, emit: Callable[[str], None]) -> None:
+    def __init__(self, lines: StatusLines, tell: Teller) -> None:
         self._lines = lines
-        self._emit = emit
+        self._tell = tell
 
     def enter(self, call: Call, downstream: DownstreamSettings) -> None:
         pass
@@ -99,4 +102,4 @@ class _Recorded:
     def leave(
         self, call: Call, downstream: DownstreamSettings, seconds: float, error: BaseException | None
     ) -> None:
-        self._emit(self._lines.called(call, downstream.name, seconds, error))
+        self._tell(self._lines.called, call, downstream.name, seconds, error)

@@ -22,7 +22,7 @@ from .messages import group_of, read
 from .reject import Reject
 from .rejection import Rejection
 from .settings import DownstreamSettings
-from .status import StatusLines, describe, text_of
+from .status import StatusLines, Teller, describe, text_of
 
 __all__ = ["Batch", "DeadLetters", "refuse_unfinished"]
 
@@ -48,7 +48,7 @@ class Batch:
     :param function: the user's ``f(body, call)``
     :param dead_letters: where a rejected message goes
     :param lines: writes the status records
-    :param emit: takes each line
+    :param tell: takes each of them
     :param downstreams: what the handler may call, by name
     :param boundary: what happens around each downstream call
     :param guard: interrupts the handler before its time is over
@@ -60,7 +60,7 @@ class Batch:
         *,
         dead_letters: DeadLetters,
         lines: StatusLines,
-        emit: Callable[[str], None],
+        tell: Teller,
         downstreams: Mapping[str, DownstreamSettings],
         boundary: Boundary,
         guard: Guard,
@@ -68,7 +68,7 @@ class Batch:
         self._function = function
         self._dead_letters = dead_letters
         self._lines = lines
-        self._emit = emit
+        self._tell = tell
         self._downstreams = downstreams
         self._boundary = boundary
         self._guard = guard
@@ -100,8 +100,7 @@ class Batch:
         try:
             return self._settle(record, context, remaining)
         except Exception as error:  # noqa: BLE001
-            with suppress(Exception):
-                self._emit(self._lines.broken("batch", error))
+            self._tell(self._lines.broken, "batch", error)
             return False
 
     def _settle(self, record: Mapping[str, Any], context: Any, remaining: Remaining) -> bool:
@@ -111,12 +110,12 @@ class Batch:
         try:
             body = self._read_into(call, record)
         except Exception as error:  # noqa: BLE001  no message of SQS's own; each still gets both its records
-            self._emit(self._lines.started(call))
+            self._tell(self._lines.started, call)
             self._failed(record, call, started, error)
             return False
         token = active_call.set(call)
         try:
-            self._emit(self._lines.started(call))
+            self._tell(self._lines.started, call)
             try:
                 self._guard.enter()
                 outcome = self._function(body, call)
@@ -135,14 +134,14 @@ class Batch:
             raise
         finally:
             active_call.reset(token)
-        self._emit(self._lines.completed(call, self._clock.ticks() - started))
+        self._tell(self._lines.completed, call, self._clock.ticks() - started)
         return True
 
     def _failed(
         self, record: Mapping[str, Any], call: Call, started: float, error: BaseException, **why: str
     ) -> None:
         event = {"body": record.get("body"), "attributes": call.attributes}
-        self._emit(self._lines.failed(call, self._clock.ticks() - started, error, event, **why))
+        self._tell(self._lines.failed, call, self._clock.ticks() - started, error, event, **why)
 
     def _reject(self, record: Mapping[str, Any], call: Call, reject: Reject, started: float) -> bool:
         seconds = self._clock.ticks() - started
@@ -164,7 +163,7 @@ class Batch:
         except Exception as error:  # noqa: BLE001  whatever kept it from being stored, the message returns
             self._failed(record, call, started, error, reason=reason, remedy=_NOT_STORED)
             return False
-        self._emit(self._lines.rejected(call, seconds, reason=reason, error=cause, labelled=labelled))
+        self._tell(self._lines.rejected, call, seconds, reason=reason, error=cause, labelled=labelled)
         return True
 
     def _hold(
@@ -179,8 +178,7 @@ class Batch:
         call = self._plain(record, context, remaining)
         with suppress(Exception):  # it goes back unread; its record then has the message id alone
             self._read_into(call, record)
-        with suppress(Exception):  # it goes back untold
-            self._emit(self._lines.held(call, reason, group))
+        self._tell(self._lines.held, call, reason, group)
 
     def _plain(self, record: Mapping[str, Any], context: Any, remaining: Remaining) -> Call:
         """A call that says no more than the message's id, in case reading the message fails."""

@@ -27,9 +27,6 @@ __all__ = [
 _LONGEST_INVOCATION_MS = 900_000
 """https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 
-_MARGIN_MS = 500
-"""Kept back from every downstream call, so that a call that times out can still be reported."""
-
 
 # Not UnknownDownstreamError: the public names of a handler read as plain statements.
 class UnknownDownstream(LookupError):  # noqa: N818
@@ -83,6 +80,9 @@ class Call:
     :param request_id: the Lambda request that this is part of
     :param downstreams: by name, what the handler may call. Default: any name will do
     :param remaining: milliseconds until Lambda ends the invocation. Default: fifteen minutes
+    :param margin_ms: milliseconds kept back from every downstream call, so that one that times out can still
+        be told. Default: half a second; under the deadline guard, a little more than that one's margin
+    :param crossing: the downstream call in progress, else the last one, for whoever tells what went on
     """
 
     correlation_id: str = "none"
@@ -96,6 +96,8 @@ class Call:
     boundary: Boundary = _OPEN
     remaining: Callable[[], int] | None = None
     clock: Clock = SYSTEM_CLOCK
+    margin_ms: int = 500
+    crossing: Crossing | None = None
 
     def remaining_ms(self) -> int:
         """Milliseconds until Lambda ends this invocation, whatever it is doing then."""
@@ -105,8 +107,8 @@ class Call:
         """Cross a scalability boundary: ``with call.downstream("Courier", timeout=12) as courier:``.
 
         Inside the block, give the HTTP client ``timeout=courier.timeout``, the seconds that are really left:
-        the smaller of ``timeout`` and the invocation's remaining time, less half a second to report in. The
-        call's duration and outcome become one record and its metrics.
+        the smaller of ``timeout`` and the invocation's remaining time, less a margin to report in. The call's
+        duration and outcome become one record and its metrics.
 
         :param name: the name of a ``Downstream`` that this function was given
         :param timeout: the longest that this call may take, in seconds. Default: what the invocation has left
@@ -137,15 +139,20 @@ class Crossing:
 
     :ivar name: the downstream's name
     :ivar timeout: seconds that the call may take; known once the block is entered
+    :ivar outcome: how it ended, None while it has not
+    :ivar seconds: how long it took
     """
 
-    __slots__ = ("_call", "_settings", "_started", "_wanted", "timeout")
+    __slots__ = ("_call", "_outer", "_settings", "_started", "_wanted", "outcome", "seconds", "timeout")
 
     def __init__(self, call: Call, settings: DownstreamSettings, wanted: float | None) -> None:
         self._call = call
         self._settings = settings
         self._wanted = wanted
         self._started = 0.0
+        self._outer: Crossing | None = None
+        self.outcome: str | None = None
+        self.seconds = 0.0
         self.timeout = wanted if wanted is not None else 0.0
 
     @property
@@ -158,22 +165,38 @@ class Crossing:
         call = self._call
         # Waiting for a turn spends time, so what is left is asked for afterwards.
         call.boundary.enter(call, self._settings)
-        left = call.remaining_ms() - _MARGIN_MS
+        margin = call.margin_ms
+        left = call.remaining_ms() - margin
         if left <= 0:
             raise TimeoutError(
-                f"{self.name} was not called: {left + _MARGIN_MS} ms are left of this invocation, "
-                f"and {_MARGIN_MS} ms are kept to report in"
+                f"{self.name} was not called: {left + margin} ms are left of this invocation, "
+                f"and {margin} ms are kept to report in"
             )
         self.timeout = left / 1000 if self._wanted is None else min(self._wanted, left / 1000)
+        outer = call.crossing
+        # Only what is still open, or a handler that makes a million calls would keep them all.
+        self._outer = outer if outer is not None and outer.outcome is None else None
+        self.outcome = None
+        call.crossing = self
         self._started = call.clock.ticks()
         return self
+
+    def so_far(self) -> float:
+        """Seconds since the call began; how long it took, once it is over."""
+        return self.seconds if self.outcome is not None else self._call.clock.ticks() - self._started
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the call and record how it went; an exception goes on to the handler."""
         call = self._call
-        call.boundary.leave(call, self._settings, call.clock.ticks() - self._started, error)
+        self.seconds = call.clock.ticks() - self._started
+        self.outcome = outcome_of(error)
+        if self._outer is not None:
+            if self._outer.outcome is None:
+                call.crossing = self._outer
+            self._outer = None
+        call.boundary.leave(call, self._settings, self.seconds, error)
 
 
 def outcome_of(error: BaseException | None) -> str:

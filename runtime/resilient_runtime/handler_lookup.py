@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Handler", "HandlerNotFound", "find_handler"]
+__all__ = ["Handler", "HandlerNotFound", "find_handler", "folder_of"]
 
 Handler = Callable[[Any, Any], Any]
 
@@ -54,3 +55,13 @@ def find_handler(path: str) -> Handler:
         )
     found: Handler = function
     return found
+
+
+def folder_of(path: str) -> str:
+    """The folder that the user's code lies in: where the outermost package of the handler's module is."""
+    module_name = path.replace("/", ".").rpartition(".")[0]
+    file = getattr(sys.modules.get(module_name), "__file__", None) or ""
+    levels = module_name.count(".") + (1 if os.path.basename(file) == "__init__.py" else 0)  # noqa: PTH119
+    for _ in range(levels + 1):
+        file = os.path.dirname(file)  # noqa: PTH120  importing pathlib costs a cold start 5 ms
+    return file

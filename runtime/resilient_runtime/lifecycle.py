@@ -7,16 +7,27 @@ once per environment, and the invocation goes on without that help.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any, Protocol
 
 from .handler_lookup import Handler
-from .status import StatusLines
+from .status import StatusLines, Teller
 
-__all__ = ["HEALTH_CHECK", "Caretaker", "Guard", "NoCaretaker", "NoGuard", "Remaining", "Work", "around"]
+__all__ = [
+    "HEALTH_CHECK",
+    "Caretaker",
+    "Guard",
+    "NoCaretaker",
+    "NoGuard",
+    "Remaining",
+    "Work",
+    "around",
+    "kept_ms",
+]
 
 HEALTH_CHECK = "resilient_health_check"
 """An event with this member alone, and true, is answered with the environment's figures."""
+
+_KEPT_MS = 500
 
 Remaining = Callable[[], int] | None
 Work = Callable[[Any, Any, Remaining], Any]
@@ -103,6 +114,14 @@ class NoGuard:
         """Nothing."""
 
 
+def kept_ms(margin: float) -> int:
+    """Milliseconds that a downstream call leaves of the invocation: it must time out before the guard fires.
+
+    Default without a guard: half a second.
+    """
+    return int(margin * 1100) + 50 if margin > 0 else _KEPT_MS
+
+
 def around(
     work: Work,
     *,
@@ -110,7 +129,7 @@ def around(
     guard: Guard,
     refresh: Callable[[], None] | None,
     lines: StatusLines,
-    emit: Callable[[str], None],
+    tell: Teller,
 ) -> Handler:
     """The function that Lambda calls: ``work`` with everything around it.
 
@@ -124,8 +143,7 @@ def around(
     def tell_once(part: str, error: Exception) -> None:
         if part not in broken:
             broken.add(part)
-            with suppress(Exception):  # a log that is full fails no invocation
-                emit(lines.broken(part, error))
+            tell(lines.broken, part, error)
 
     def handle(event: Any, context: Any) -> Any:
         if type(event) is dict and len(event) == 1 and event.get(HEALTH_CHECK) is True:

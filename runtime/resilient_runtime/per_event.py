@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .call import Boundary, Call, active_call
-from .correlation import from_event, idempotency_key_of
+from .correlation import first_valid, fresh_id, from_event, idempotency_key_of
 from .handler_lookup import Handler
-from .lifecycle import Guard, Remaining, Work
+from .lifecycle import Guard, Remaining, Work, kept_ms
 from .settings import DownstreamSettings
-from .status import StatusLines
+from .status import StatusLines, Teller
 
 __all__ = ["per_event"]
 
@@ -19,7 +19,7 @@ def per_event(
     function: Handler,
     *,
     lines: StatusLines,
-    emit: Callable[[str], None],
+    tell: Teller,
     downstreams: Mapping[str, DownstreamSettings],
     boundary: Boundary,
     guard: Guard,
@@ -31,20 +31,21 @@ def per_event(
     def call_of(event: Any, context: Any, remaining: Remaining) -> Call:
         request_id = str(getattr(context, "aws_request_id", ""))
         return Call(
-            correlation_id=from_event(event, request_id=request_id),
-            idempotency_key=idempotency_key_of(event, request_id=request_id),
+            correlation_id=_found(from_event, event, request_id),
+            idempotency_key=_found(idempotency_key_of, event, request_id),
             request_id=request_id,
             downstreams=downstreams,
             boundary=boundary,
             remaining=remaining,
             clock=clock,
+            margin_ms=kept_ms(guard.margin),
         )
 
     def handle(event: Any, context: Any, remaining: Remaining) -> Any:
         call = call_of(event, context, remaining)
         token = active_call.set(call)
         try:
-            emit(lines.started(call))
+            tell(lines.started, call)
             started = ticks()
             try:
                 try:
@@ -53,11 +54,18 @@ def per_event(
                 finally:
                     leave()
             except BaseException as error:
-                emit(lines.failed(call, ticks() - started, error))
+                tell(lines.failed, call, ticks() - started, error, event)
                 raise
-            emit(lines.completed(call, ticks() - started))
+            tell(lines.completed, call, ticks() - started)
             return result
         finally:
             active_call.reset(token)
 
     return handle
+
+
+def _found(find: Callable[..., str], event: Any, request_id: str) -> str:
+    try:
+        return find(event, request_id=request_id)
+    except Exception:  # noqa: BLE001  an event that cannot be searched is the handler's, not ours
+        return first_valid(request_id) or fresh_id()
