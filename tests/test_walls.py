@@ -17,6 +17,7 @@ LIBRARY = "resilient_constructs"
 RUNTIME = "resilient_runtime"
 CDK = frozenset({"aws_cdk", "constructs", "jsii"})
 BOTO = frozenset({"boto3", "botocore"})
+AWS_CLIENT = frozenset({"awslambdaric"})
 MOST_LINES = 400
 
 
@@ -64,7 +65,10 @@ WALLS = [
         for pure in ("signal", "layout", "widgets", "queries", "limits")
     ),
     Wall(room=f"{LIBRARY}.downstream", may=CDK | SHARED),
-    Wall(room=f"{LIBRARY}.resilient_function", may=CDK | SHARED | _rooms("downstream")),
+    Wall(
+        room=f"{LIBRARY}.resilient_function",
+        may=CDK | SHARED | _rooms("downstream") | {f"{RUNTIME}.json_paths"},
+    ),
     *(
         Wall(room=f"{LIBRARY}.{room}", may=CDK | SHARED | _rooms("resilient_function", "downstream"))
         for room in CONSTRUCTS
@@ -83,12 +87,13 @@ WALLS = [
         room=f"{LIBRARY}.demo",
         may=_rooms("local", "template") | BOTO | {"typer", "rich", "yaml", "plotly"},
     ),
+    Wall(room=f"{LIBRARY}.soak", may=_rooms("assets") | {"typer", "rich", "plotly"}, late=AWS_CLIENT),
     Wall(
         room=f"{LIBRARY}.testing",
         may=_rooms("local") | {"pytest"},
         late=CDK,
     ),
-    Wall(room=f"{LIBRARY}.cli", may=_rooms("local", "demo", "_version") | {"typer", "rich"}),
+    Wall(room=f"{LIBRARY}.cli", may=_rooms("local", "demo", "soak", "_version") | {"typer", "rich"}),
 ]
 
 
@@ -270,15 +275,20 @@ def test_the_public_names_are_these() -> None:
     """The public surface changes on purpose, and a reviewer sees it here."""
     assert _public_names() == [
         "Authorization",
+        "ContainerHealth",
         "Downstream",
         "EventStore",
         "FanOutBus",
         "FlowControlledConsumer",
         "Handler",
+        "Idempotency",
         "OnCall",
+        "Parameter",
         "QueueStore",
+        "Redaction",
         "ResilientFunction",
         "Route",
+        "Secret",
         "Severity",
         "StorageFirstApi",
         "Throttle",
