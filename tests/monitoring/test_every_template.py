@@ -148,5 +148,5 @@ def test_the_courier_queries_search_api_and_function_alike(courier: dict[str, An
     """The story of one correlation id begins at the API's door and ends in the handler."""
     queries = [r for r in courier["Resources"].values() if r["Type"] == "AWS::Logs::QueryDefinition"]
 
-    assert len(queries) == 2
+    assert len(queries) == 4
     assert all(len(query["Properties"]["LogGroupNames"]) == 2 for query in queries)
