@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["keep_in_tmp", "kept_in_tmp", "on_recycle", "run_callbacks"]
+__all__ = ["keep_in_tmp", "kept_in_tmp", "on_recycle", "registered", "run_callbacks"]
 
 Callback = Callable[[], object]
 _Function = TypeVar("_Function", bound=Callback)
@@ -39,6 +39,11 @@ def keep_in_tmp(path: str) -> str:
     if full not in _kept:
         _kept.append(full)
     return path
+
+
+def registered() -> bool:
+    """Whether anything wants to be called."""
+    return bool(_registered)
 
 
 def kept_in_tmp() -> tuple[str, ...]:

@@ -8,6 +8,7 @@ for it.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 from resilient_runtime.clock import SYSTEM_CLOCK, Clock
 from resilient_runtime.settings import HealthSettings
 
+from .attribution import Suspects
+from .callbacks import registered, run_callbacks
 from .environment import Environment
 from .judge import Course, after_recycling
 from .ladder import Ladder
@@ -22,6 +25,7 @@ from .probe import RESOURCES, Probe, Reading, limits_of
 from .proc import process_stat
 from .records import METRICS, HealthLines, in_words, percent
 from .recycle import Interpreter, between_invocations, not_here
+from .shutdown import call_on_termination
 from .state import STATE_VARIABLE, from_text
 from .tmp import Inventory, is_own
 from .vitals import Vitals
@@ -30,6 +34,7 @@ __all__ = ["Caretaker"]
 
 _TELL_EVERY = 60.0
 _TELL_LEAK_EVERY = 600.0
+_ATTRIBUTION_SECONDS = 1.0
 
 
 class Caretaker:
@@ -64,8 +69,9 @@ class Caretaker:
                 not_recycled = "the process's first variables cannot be read"
             elif not between_invocations(self.between):
                 not_recycled = "the interface client is not the one that AWS's runtimes have"
-        self._settings = settings
         self._clock = clock
+        self._on_lambda = bool(env.get("AWS_LAMBDA_RUNTIME_API"))
+        self._restored = env.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start"
         self._probe = probe or Probe(limits_of(env))
         self._environment = Environment(
             state,
@@ -89,9 +95,16 @@ class Caretaker:
             leave=leave,
             replace=_replacing(env) if settings.update_function else None,
         )
+        if settings.allocations:
+            import tracemalloc
+
+            tracemalloc.start()
         self._asked_before = False
+        self._suspects = Suspects(self._inventory)
         self._fresh_due = False
         self._cure_due = False
+        self._memory_due = False
+        self._note_memory_at = sys.maxsize
         self._shown = Reading()
         self._shown_at = 0.0
 
@@ -112,6 +125,9 @@ class Caretaker:
             self._take_as_fresh(reading)
         elif self._vitals.observe(reading):
             self._cure_due = True
+        if reading.memory is not None and reading.memory >= self._note_memory_at:
+            self._memory_due = True
+            self._note_memory_at = sys.maxsize
         if self._is_news(reading):
             self._show(reading)
         if not self._ladder.between:
@@ -151,6 +167,9 @@ class Caretaker:
         if self._fresh_due:
             self._fresh_due = False
             self._note_what_is_there()
+        if self._memory_due:
+            self._memory_due = False
+            self._suspects.note_memory()
         if self._cure_due:
             self._cure_due = False
             self._ladder.climb(self._attribute)
@@ -187,6 +206,9 @@ class Caretaker:
         if inventory is not None and inventory.fresh is not None:
             # A new process does not empty /tmp: what is fresh there, the first one of this environment saw.
             reading = reading._replace(tmp=inventory.fresh)
+        if self._restored:
+            # This interpreter was started when the version was published; its environment is younger.
+            self._environment.born = self._clock.wall()
         vitals.settle(reading)
         for name in state.reason.split(", ") if state.at else ():
             fresh, before, after = (getattr(one, name) for one in (state.fresh, state.before, reading))
@@ -196,18 +218,37 @@ class Caretaker:
                 )
         vitals.judge_anew()
         self._fresh_due = True
+        told = self._ladder.told.get("memory", 0)
+        if reading.memory is not None and self._clock.wall() - told >= _TELL_LEAK_EVERY:
+            # Early enough for the growth to come, late enough not to count what a first invocation loads.
+            self._note_memory_at = reading.memory + vitals.until_cure("memory", reading) // 4
 
     def _note_what_is_there(self) -> None:
+        self._suspects.note()
+        if registered() and self._on_lambda:
+            call_on_termination(lambda seconds: run_callbacks(seconds, self._environment.note))
         if self._inventory is not None and not self._inventory.known:
             self._inventory.take((self._vitals.fresh or Reading()).tmp or 0)
 
     def _attribute(self, sick: tuple[str, ...], reading: Reading) -> None:
         """Say what leaked, at most every ten minutes for one resource."""
+        environment, fresh = self._environment, self._vitals.fresh
         now = self._clock.wall()
         told = self._ladder.told
         due = [name for name in sick if now - told.get(name, 0) >= _TELL_LEAK_EVERY]
-        if due:
-            told.update(dict.fromkeys(due, now))
+        if not due or fresh is None or 0 < environment.left() < _ATTRIBUTION_SECONDS:
+            return
+        told.update(dict.fromkeys(due, now))
+        first = environment.invocations - environment.lived + 1
+        environment.tell(
+            "LEAK",
+            resources=due,
+            since_invocation=first,
+            until_invocation=environment.invocations,
+            fresh=in_words(fresh, self._probe.limits),
+            in_use=in_words(reading, self._probe.limits),
+            suspects={name: self._suspects.of(name) for name in due},
+        )
 
     def _is_news(self, reading: Reading) -> bool:
         if self._clock.ticks() - self._shown_at >= _TELL_EVERY or not self._shown_at:

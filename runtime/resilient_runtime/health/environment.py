@@ -72,6 +72,10 @@ class Environment:
         about = {**self.facts(), **members}
         self._emit(self._lines.line(status, request_id=request_id or self.request_id, **about))
 
+    def note(self, sentence: str) -> None:
+        """Say something that a person should know."""
+        self.tell("HEALTH", note=sentence)
+
     def tell_once(self, subject: str, sentence: str, **members: Any) -> None:
         """Say something that stays true, once in this interpreter's life."""
         if subject not in self._said:

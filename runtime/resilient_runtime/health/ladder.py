@@ -134,7 +134,7 @@ class Ladder:
             names,
             inventory=self._inventory,
             enough=vitals.enough("tmp", reading),
-            told=lambda sentence: environment.tell("HEALTH", note=sentence),
+            told=environment.note,
         )
         after = vitals.probe.read_exactly()
         for name in names:
@@ -218,7 +218,7 @@ class Ladder:
         from .callbacks import run_callbacks
 
         environment = self._environment
-        run_callbacks(_CALLBACK_SECONDS, lambda sentence: environment.tell("HEALTH", note=sentence))
+        run_callbacks(_CALLBACK_SECONDS, environment.note)
         if children := unknown_children(processes_below(os.getpid())):
             environment.tell_once(
                 "children",

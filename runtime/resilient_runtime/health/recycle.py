@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn
 
 from .proc import content_of, names_in, process_stat
-from .state import STATE_VARIABLE
+from .state import STATE_VARIABLE, from_text
 
 __all__ = [
     "Interpreter",
@@ -26,6 +27,7 @@ __all__ = [
     "busy_threads",
     "not_here",
     "seconds_needed",
+    "start_again_after_failure",
     "unknown_children",
 ]
 
@@ -42,6 +44,7 @@ _MB_PER_PROCESSOR = 1769
 
 _SAFETY = 2.0
 _AT_LEAST = 0.25
+_MOST_FAILED_STARTS = 2
 
 
 def not_here(env: Mapping[str, str]) -> str | None:
@@ -187,6 +190,24 @@ class Interpreter:
         _forget_signals(self._mask)
         os.chdir(self._directory)
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], variables)  # noqa: S606
+
+
+def start_again_after_failure(env: Mapping[str, str], *, now: Callable[[], float] = time.time) -> None:
+    """Try a start that failed once more, when it is a re-execution's; returns when it is not, or was in vain.
+
+    The user's module may ask the network for something while it is imported. On a first start Lambda tries
+    again by itself; this one is in the time of an invocation that was answered, which must not end as failed.
+    """
+    state = from_text(env.get(STATE_VARIABLE), born=0.0)
+    if not state.at or state.failed_starts >= _MOST_FAILED_STARTS or not_here(env):
+        return
+    took = (now() - state.at) / (state.failed_starts + 1)
+    if state.until - now() < _AT_LEAST + _SAFETY * took:
+        return
+    with suppress(OSError):
+        Interpreter().start_again(
+            state._replace(failed_starts=state.failed_starts + 1).to_text(pid=os.getpid())
+        )
 
 
 def _named_descriptors(variables: Mapping[bytes, bytes]) -> set[int]:

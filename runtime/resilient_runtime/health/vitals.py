@@ -73,6 +73,11 @@ class Vitals:
         above = over(reading, self._trip)
         return tuple(name for name in RESOURCES if name in above or name in soon), soon
 
+    def until_cure(self, name: str, reading: Reading) -> int:
+        """How much more of a resource may be in use before it is cured."""
+        used, trip = getattr(reading, name), getattr(self._trip, name)
+        return 0 if used is None or trip is None else max(trip - used, 0)
+
     def enough(self, name: str, reading: Reading) -> int:
         """How much of a resource must be given back for it to be well for a while."""
         used, fresh, trip = (getattr(one, name) or 0 for one in (reading, self.fresh, self._trip))
