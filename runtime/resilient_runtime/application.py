@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from .batch import Batch, DeadLetters
-from .call import Call
+from .call import Boundary, Call
 from .clock import SYSTEM_CLOCK, Clock
 from .diagnostics import Diagnostics
 from .handler_lookup import Handler, find_handler, folder_of
-from .lifecycle import Caretaker, Guard, NoCaretaker, NoGuard, Work, around
+from .health.caretaker import Caretaker as HealthCaretaker
+from .lifecycle import Caretaker, Guard, NoCaretaker, NoGuard, around
 from .per_event import per_event
 from .settings import DownstreamSettings, Settings
 from .status import StatusLines, Teller
@@ -59,26 +61,40 @@ def build(
             "RESILIENT_DEAD_LETTER_QUEUE_URL is not set: in mode 'messages' a rejected message needs "
             "a queue that keeps it"
         )
+    about: dict[str, Any] = {
+        "service": settings.service,
+        "function_name": env.get("AWS_LAMBDA_FUNCTION_NAME") or settings.service,
+        "clock": clock,
+    }
+    tell = Teller(emit)
+    refresh, known_secrets = _load_configuration(settings, emit, about)
+    # After the configuration: the user's module may need it while it is imported.
     function = find_handler(settings.handler)
-    caretaker = caretaker or NoCaretaker()
+    if caretaker is None:
+        try:
+            caretaker = HealthCaretaker(settings.health, env=env, clock=clock, emit=emit)
+        except Exception as error:  # noqa: BLE001  whoever looks after the environment must not keep it from work
+            tell(StatusLines(**about).broken, "health", error)
+            caretaker = NoCaretaker()
     guard = guard or NoGuard()
     lines = StatusLines(
-        service=settings.service,
-        function_name=env.get("AWS_LAMBDA_FUNCTION_NAME") or settings.service,
-        clock=clock,
-        diagnostics=Diagnostics(settings.redaction, facts=caretaker.facts, home=folder_of(settings.handler)),
+        **about,
+        diagnostics=Diagnostics(
+            settings.redaction,
+            facts=caretaker.facts,
+            known_secrets=known_secrets,
+            home=folder_of(settings.handler),
+        ),
     )
-    tell = Teller(emit)
     downstreams = {one.name: one for one in settings.downstreams}
-    boundary = _Recorded(lines, tell)
-    work: Work
+    boundary: Boundary = _Recorded(lines, tell)
     if settings.mode == "event":
         work = per_event(
             function, lines=lines, tell=tell, downstreams=downstreams, boundary=boundary, guard=guard
         )
     else:
         work = Batch(
-            function,
+            _made_idempotent(function, settings, emit, about),
             dead_letters=dead_letters or DeadLetterQueue(settings.dead_letter_queue_url or ""),
             lines=lines,
             tell=tell,
@@ -86,7 +102,36 @@ def build(
             boundary=boundary,
             guard=guard,
         ).run
-    return around(work, caretaker=caretaker, guard=guard, refresh=None, lines=lines, tell=tell)
+    return around(work, caretaker=caretaker, guard=guard, refresh=refresh, lines=lines, tell=tell)
+
+
+def _load_configuration(
+    settings: Settings, emit: Callable[[str], None], about: Mapping[str, Any]
+) -> tuple[Callable[[], None] | None, Callable[[], frozenset[str]]]:
+    """What starts to renew the configuration, and what tells the secrets in it."""
+    if not settings.configuration:
+        return None, frozenset
+    # Late on purpose, here and below: most functions use neither, and both import much.
+    from .configured import configuration
+
+    configuration.load(settings.configuration, emit=emit, **about)
+    return configuration.refresh_in_background, configuration.known_secrets
+
+
+def _made_idempotent(
+    function: Handler, settings: Settings, emit: Callable[[str], None], about: Mapping[str, Any]
+) -> Handler:
+    if settings.idempotency is None:
+        return function
+    from .idempotency import make_idempotent
+    from .rare_records import RareRecords
+
+    return make_idempotent(
+        function,
+        settings.idempotency,
+        function_name=about["function_name"],
+        records=RareRecords(emit=emit, **about),
+    )
 
 
 class _Recorded:

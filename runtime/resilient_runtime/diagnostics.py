@@ -26,6 +26,7 @@ class Diagnostics:
 
     :param redaction: what is hidden of events and messages, besides what is hidden always
     :param facts: what is known of the execution environment
+    :param known_secrets: texts that must appear in no record: the secrets that the function was given
     :param home: the folder of the user's code; the files in it are named relative to it
     """
 
@@ -34,10 +35,12 @@ class Diagnostics:
         redaction: RedactionSettings = RedactionSettings(),  # noqa: B008  frozen
         *,
         facts: Callable[[], Mapping[str, Any]] = dict,
+        known_secrets: Callable[[], frozenset[str]] = frozenset,
         home: str = "",
     ) -> None:
         self._redaction = redaction
         self._facts = facts
+        self._known_secrets = known_secrets
         self._home = home
         self._redactor: Redactor | None = None
 
@@ -59,7 +62,7 @@ class Diagnostics:
         )
 
     def of_deadline(self, call: Call | None, frame: FrameType | None) -> str:
-        """The members of a DEADLINE record: the handler is running still, so they have all threads' stacks."""
+        """The members of a DEADLINE record: the handler still runs, so they have the stacks of all threads."""
         return (
             self._member("doing", lambda: self._doing(call, frames_above(frame)))
             + self._environment()
@@ -94,5 +97,5 @@ class Diagnostics:
             # Late on purpose: its regular expressions take milliseconds, and most invocations do not fail.
             from .redaction import Redactor
 
-            self._redactor = Redactor(self._redaction)
+            self._redactor = Redactor(self._redaction, known_secrets=self._known_secrets)
         return self._redactor

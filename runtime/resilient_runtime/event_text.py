@@ -30,8 +30,6 @@ _DEEPEST = 12
 _MOST_ITEMS = 64
 _LONGEST_STRING = 1024
 _LONGEST_NAME = 128
-# Looked at past a cut, so that a secret across it is known as one.
-_BEYOND = 256
 _MOST_PARSED = 262_144
 _LONGEST_NUMBER = 32
 
@@ -50,14 +48,21 @@ class EventText:
     :param is_secret: tells whether a member of this name is hidden
     :param hide: hides what is secret in a text
     :param paths: where else something is hidden; ``$`` is the event and any document within it
+    :param beyond: letters to look at past a cut, so that a secret across it is known as one
     """
 
     def __init__(
-        self, is_secret: Callable[[str], bool], hide: Callable[[str], str], paths: tuple[State, ...]
+        self,
+        is_secret: Callable[[str], bool],
+        hide: Callable[[str], str],
+        paths: tuple[State, ...],
+        *,
+        beyond: int,
     ) -> None:
         self._is_secret = is_secret
         self._hide = hide
         self._paths = paths
+        self._beyond = beyond
         self._parts: list[str] = []
         self._left = LONGEST - _RESERVE
         self._may_parse = _MOST_PARSED
@@ -146,7 +151,7 @@ class EventText:
 
     def _name(self, key: str, written: set[str]) -> None:
         longest = max(min(_LONGEST_NAME, self._left // 12), 8)
-        shown = self._hide(key[: longest + _BEYOND])[:longest]
+        shown = self._hide(key[: longest + self._beyond])[:longest]
         if shown in written:
             shown = f"{shown} ({len(written) + 1})"
         written.add(shown)
@@ -241,18 +246,17 @@ class EventText:
 
     def _text(self, text: str) -> None:
         # Hidden first and cut afterwards: half a secret is still one.
-        shown = self._hide(text[: _LONGEST_STRING + _BEYOND])
-        quoted = _quote(_cut(shown, _LONGEST_STRING, text))
+        shown = self._hide(text[: _LONGEST_STRING + self._beyond])
+        cut = len(text) > _LONGEST_STRING + self._beyond
+        quoted = _quote(_shortened(shown, _LONGEST_STRING, len(text), cut=cut))
         if len(quoted) > max(self._left, 96):
             # One letter may take twelve: two escaped surrogates.
-            quoted = _quote(_cut(shown, max(self._left // 12, 8), text))
+            quoted = _quote(_shortened(shown, max(self._left // 12, 8), len(text), cut=cut))
         self._put(quoted)
 
 
-def _cut(shown: str, longest: int, text: str) -> str:
-    if len(shown) <= longest and len(text) <= _LONGEST_STRING + _BEYOND:
-        return shown
-    return f"{shown[:longest]}… ({len(text):,} characters)"
+def _shortened(shown: str, longest: int, length: int, *, cut: bool) -> str:
+    return f"{shown[:longest]}… ({length:,} characters)" if cut or len(shown) > longest else shown
 
 
 def _class_of(value: object) -> str:

@@ -39,10 +39,14 @@ class Redactor:
     """Writes events and texts without their secrets; never raises.
 
     :param settings: what is hidden besides what is hidden always
+    :param known_secrets: texts that are hidden wherever they stand. Default: none
     """
 
-    def __init__(self, settings: RedactionSettings) -> None:
+    def __init__(
+        self, settings: RedactionSettings, *, known_secrets: Callable[[], frozenset[str]] = frozenset
+    ) -> None:
         self._settings = settings
+        self._known_secrets = known_secrets
         self._rules: _Rules | None = None
 
     def __call__(self, event: object) -> str:
@@ -56,7 +60,7 @@ class Redactor:
             if rules.fault is not None:
                 # What should be hidden is not known, so nothing is shown.
                 return _quote(f"{HIDDEN} {rules.fault}")
-            writing = EventText(rules.is_secret, rules.texts.hide, rules.paths)
+            writing = EventText(rules.is_secret, rules.texts.hide, rules.paths, beyond=rules.texts.longest())
             return within(_SECONDS, lambda: writing.write(event))
         except TookTooLong:
             return _quote(f"[not told: to redact it took more than {_SECONDS} s]")
@@ -94,6 +98,8 @@ class Redactor:
                 tuple(paths),
                 fault if odd else None,
             )
+        # A secret may have been renewed since.
+        self._rules.texts.known = self._known_secrets()
         return self._rules
 
 

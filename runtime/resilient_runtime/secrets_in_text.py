@@ -14,6 +14,7 @@ __all__ = ["HIDDEN", "SecretsInText", "hide_cards"]
 HIDDEN = "[hidden]"
 
 _SHORTEST = 6
+_LONGEST_TOLD_APART = 256
 
 _TOKENS = (
     # A JSON web token, or any JSON object in base64: both begin with {" https://datatracker.ietf.org/doc/html/rfc7519
@@ -51,10 +52,16 @@ class SecretsInText:
 
     :param is_secret: tells whether a name's value is secret, as in ``name=value``
     :param patterns: what they match is hidden too
+    :ivar known: texts that are hidden wherever they stand
     """
 
-    def __init__(self, is_secret: Callable[[str], bool], patterns: Iterable[re.Pattern[str]] = ()) -> None:
+    def __init__(
+        self,
+        is_secret: Callable[[str], bool],
+        patterns: Iterable[re.Pattern[str]] = (),
+    ) -> None:
         self._is_secret = is_secret
+        self.known: frozenset[str] = frozenset()
         self._tokens = [(needle, re.compile(pattern)) for needle, pattern in _TOKENS]
         self._scheme, self._user, self._email = (re.compile(one) for one in (_SCHEME, _USER_OF_URL, _EMAIL))
         self._member, self._quoted, self._word, self._line = (
@@ -62,14 +69,20 @@ class SecretsInText:
         )
         self._more = tuple(patterns)
 
+    def longest(self) -> int:
+        """How many letters of a text must be seen together, so that no secret is taken for something else."""
+        return max(_LONGEST_TOLD_APART, *map(len, self.known))
+
     def hide(self, text: str) -> str:
         """The text without its secrets."""
+        text = self._without_known(text)
         if len(text) >= _SHORTEST and ("=" in text or ":" in text or "%3D" in text):
             text = self._hide_members(text)
         return self.hide_values(text)
 
     def hide_values(self, text: str) -> str:
         """The same, but a secret name's value stays: in code, ``token = read()`` gives nothing away."""
+        text = self._without_known(text)
         if len(text) >= _SHORTEST:
             if "://" in text:
                 text = self._user.sub(f"://{HIDDEN}@", text)
@@ -82,6 +95,11 @@ class SecretsInText:
             text = hide_cards(text)
         for pattern in self._more:
             text = pattern.sub(HIDDEN, text)
+        return text
+
+    def _without_known(self, text: str) -> str:
+        for secret in self.known:
+            text = text.replace(secret, HIDDEN)
         return text
 
     def _hide_members(self, text: str) -> str:

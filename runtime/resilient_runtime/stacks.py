@@ -1,105 +1,81 @@
-"""Where code was: an exception's stack, the user's own frames of it, and what every thread is doing."""
+"""What Python's threads are doing, as bounded text.
+
+Put together by hand: ``traceback`` would be imported and sources would be read from disk, both at a moment
+when there is hardly any time left.
+"""
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from types import FrameType, TracebackType
+from _thread import get_ident
+from collections.abc import Iterator, Mapping
+from types import FrameType
 
-__all__ = ["Frame", "frames_above", "frames_of", "stack_of", "stacks_of_threads", "user_frames"]
+__all__ = ["caller_below", "doing", "of_all_threads"]
 
 _LONGEST = 8192
-_LONGEST_MESSAGE = 4096
-_MOST_FRAMES = 5
-_MOST_LINES = 32
-_OURS = os.path.dirname(__file__)  # noqa: PTH120  importing pathlib costs a cold start 5 ms
-# Where Python, the layers and whatever was installed lie; the rest is the user's.
-# https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html#packaging-layers-paths
-_INSTALLED = ("/opt/", "/var/runtime/", "/var/lang/", f"{sys.base_prefix}/lib", f"{sys.prefix}/lib")
-
-Frame = tuple[str, int, str]
-"""File, line and function."""
+_MOST_FRAMES = 50
+"""Per thread; the innermost are kept."""
 
 
-def stack_of(error: BaseException, *, text: Callable[[str], str], code: Callable[[str], str]) -> str:
-    """The stack as Python prints it, its end where it is too long.
+def doing(frame: FrameType | None, entered: FrameType | None) -> str:
+    """Where a handler is, in a phrase: its own line, and the innermost one below.
 
-    :param text: hides what is secret in a message
-    :param code: the same for a line of source code
+    :param frame: the innermost frame
+    :param entered: the frame that called the handler
     """
-    import traceback  # only a failure needs it
-
-    # The first frame is ours; the handler's own begin behind it.
-    below = error.__traceback__.tb_next if error.__traceback__ else None
-    kept: list[str] = []
-    length = 0
-    for entry in reversed(traceback.format_exception(type(error), error, below)):
-        if entry.lstrip(" |+-").startswith('File "'):
-            shown = code(entry)
-        else:
-            shown = text(entry[: _LONGEST_MESSAGE + 256])[:_LONGEST_MESSAGE]
-            if len(entry) > len(shown) and not shown.endswith("\n"):
-                shown += "…\n"
-        kept.append(shown)
-        length += len(shown)
-        if length > _LONGEST:
-            break
-    stack = "".join(reversed(kept))
-    return stack if len(stack) <= _LONGEST else f"…{stack[-_LONGEST:]}"
+    handler = None
+    for one in _outwards(frame, entered):
+        handler = one
+    if frame is None or handler is None:
+        return "outside of the handler's code"
+    own = f"at {_place(handler)}"
+    return own if handler is frame else f"{own}, waiting or working at {_place(frame)}"
 
 
-def frames_of(trace: TracebackType | None) -> Iterator[Frame]:
-    """Where an exception passed, innermost first."""
-    every: list[Frame] = []
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        every.append((code.co_filename, trace.tb_lineno, code.co_name))
-        trace = trace.tb_next
-    return reversed(every)
+def of_all_threads(frames: Mapping[int, FrameType], first: int, entered: FrameType | None) -> str:
+    """The stacks of ``frames``, the most recent call first; the calling thread is left out.
+
+    :param first: the handler's thread, which comes first and is told from the handler's function on
+    :param entered: the frame that called the handler
+    """
+    text = _told("the handler's thread", frames.get(first), entered)
+    names = _names()
+    me = get_ident()
+    for thread, frame in frames.items():
+        if thread not in (first, me) and len(text) < _LONGEST:
+            text += _told(f"thread {names.get(thread, thread)}", frame, None)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def frames_above(frame: FrameType | None) -> Iterator[Frame]:
-    """A frame and its callers."""
-    while frame is not None:
-        yield frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
+def caller_below(frame: FrameType | None, entered: FrameType | None, name: str) -> bool:
+    """Whether a function called ``name`` is among what the handler is in."""
+    return any(one.f_code.co_name == name for one in _outwards(frame, entered))
+
+
+def _outwards(frame: FrameType | None, entered: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None and frame is not entered:
+        yield frame
         frame = frame.f_back
 
 
-def user_frames(frames: Iterable[Frame], *, home: str) -> list[str]:
-    """At most five of the user's own frames as ``shop/delivery.py:12 in deliver``, innermost first.
-
-    Python's, this runtime's and installed packages' are left out; where there are no others, an installed
-    package's are better than nothing.
-
-    :param home: the folder of the user's code; the files in it are named relative to it
-    """
-    own: list[str] = []
-    others: list[str] = []
-    for file, line, function in frames:
-        if file.startswith((_OURS, "<frozen")):
-            continue
-        inside = bool(home) and file.startswith(home)
-        installed = "-packages/" in file or (not inside and file.startswith(_INSTALLED))
-        name = file[len(home) :].lstrip("/") if inside else file
-        (others if installed else own).append(f"{name}:{line} in {function}")
-        if len(own) == _MOST_FRAMES:
+def _told(who: str, frame: FrameType | None, entered: FrameType | None) -> str:
+    lines = [f"{who} (most recent call first):\n"]
+    for one in _outwards(frame, entered):
+        if len(lines) > _MOST_FRAMES:
+            lines.append("  …\n")
             break
-    return own or others[:_MOST_FRAMES]
+        code = one.f_code
+        lines.append(f'  File "{code.co_filename}", line {one.f_lineno}, in {code.co_qualname}\n')
+    return "".join(lines)
 
 
-def stacks_of_threads(interrupted: FrameType | None = None) -> str:
-    """What every thread is doing, innermost frame first, the interrupted thread first of all."""
-    import _thread  # not threading: a program that has one thread need not have imported it
+def _place(frame: FrameType) -> str:
+    code = frame.f_code
+    return f"{code.co_filename}:{frame.f_lineno} in {code.co_qualname}"
 
-    own = _thread.get_ident()
-    threading = sys.modules.get("threading")
-    names = {} if threading is None else {one.ident: one.name for one in threading.enumerate()}
-    stacks: list[str] = []
-    every = sys._current_frames()
-    for thread in sorted(every, key=lambda one: one != own):
-        frame = interrupted if thread == own and interrupted is not None else every[thread]
-        lines = [f"  {file}:{line} in {function}" for file, line, function in frames_above(frame)]
-        stacks.append("\n".join([f"{names.get(thread, thread)}:", *lines[:_MOST_LINES]]))
-    text = "\n".join(stacks)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+def _names() -> Mapping[int, str]:
+    # Not threading.enumerate(): its lock may be held by the very thread that is stuck.
+    active = getattr(sys.modules.get("threading"), "_active", {})
+    return {ident: str(getattr(thread, "name", ident)) for ident, thread in list(active.items())}

@@ -87,8 +87,12 @@ def test_the_entry_point_runs_a_batch_as_lambda_would(task: Path) -> None:
         RESILIENT_DEAD_LETTER_QUEUE_URL=DEAD_LETTERS,
     )
     assert done.returncode == 0, done.stderr
-    started, said, completed, last = done.stdout.splitlines()
-    assert (json.loads(started)["status"], json.loads(completed)["status"]) == ("STARTED", "COMPLETED")
+    started, said, completed, health, last = done.stdout.splitlines()
+    assert [json.loads(line)["status"] for line in (started, completed, health)] == [
+        "STARTED",
+        "COMPLETED",
+        "HEALTH",
+    ]
     assert said == "id c-1"
     assert json.loads(last)["answer"] == {"batchItemFailures": []}
 
@@ -202,6 +206,7 @@ def test_no_clock_and_no_output_need_be_handed_in(capsys: pytest.CaptureFixture[
     assert [json.loads(line)["status"] for line in capsys.readouterr().out.splitlines()] == [
         "STARTED",
         "COMPLETED",
+        "HEALTH",
     ]
 
 
