@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 from aws_cdk import Annotations, Duration
@@ -28,6 +29,7 @@ from resilient_constructs.resilient_function import (
     Secret,
 )
 from resilient_constructs.resilient_function.settings import check_settings
+from resilient_constructs.resilient_function.settings_signals import settings_panels, settings_signals
 from resilient_constructs.stores import QueueStore
 from resilient_constructs.tokens import is_token, seconds
 
@@ -302,31 +304,31 @@ class FlowControlledConsumer(MeasuredConsumer):
         self, title: str, chosen: choices.Chosen, consuming: Consuming, on_call: OnCall | None
     ) -> Mapping[str, cloudwatch.CfnAlarm]:
         ours = self.resilient_function
-        return monitor(
-            self,
-            signals=(
-                *consumer_signals(
-                    self._emitted,
-                    max_concurrency=expression_number(chosen.concurrency),
-                    alarm_age=chosen.alarm_age,
-                    fifo=chosen.fifo,
-                ),
-                *work_signals(
-                    self._emitted.function,
-                    timeout=consuming.timeout,
-                    full=None if ours is None else ours.full,
-                ),
-            ),
-            section=consumer_section(
-                title,
+        signals = (
+            *consumer_signals(
                 self._emitted,
-                max_concurrency=None if is_token(chosen.concurrency) else chosen.concurrency,
-                timeout=consuming.timeout,
-                log_group=None if ours is None else ours.log_group.log_group_name,
-                full=None if ours is None else ours.full,
+                max_concurrency=expression_number(chosen.concurrency),
+                alarm_age=chosen.alarm_age,
+                fifo=chosen.fifo,
             ),
-            on_call=on_call,
+            *work_signals(
+                self._emitted.function, timeout=consuming.timeout, full=None if ours is None else ours.full
+            ),
         )
+        section = consumer_section(
+            title,
+            self._emitted,
+            max_concurrency=None if is_token(chosen.concurrency) else chosen.concurrency,
+            timeout=consuming.timeout,
+            log_group=None if ours is None else ours.log_group.log_group_name,
+            full=None if ours is None else ours.full,
+        )
+        if ours is not None:
+            name, remembers = self._emitted.function["FunctionName"], ours.idempotency_table is not None
+            signals += settings_signals(name, configured=ours.configured, remembers=remembers)
+            more = settings_panels(name, configured=ours.configured, remembers=remembers)
+            section = replace(section, panels=section.panels + more)
+        return monitor(self, signals=signals, section=section, on_call=on_call)
 
     def messages(self, *, message_group: str | None = None, deduplicate_by: str | None = None) -> QueueStore:
         """This consumer's queue as a place for an API route to store what it accepts.

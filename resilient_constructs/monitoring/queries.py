@@ -39,7 +39,7 @@ NEVER_COMPLETED = SavedQuery(
 # The record as a whole is asked for: which figures and stacks stand in it depends on what happened.
 LEAKS = SavedQuery(
     name="What leaks, and what was done about it",
-    query="""filter status in ["LEAK", "CLEANED", "RECYCLED", "EXITED"]
+    query="""filter status in ["LEAK", "CLEANED", "RECYCLED", "EXITED", "REPLACED"]
 | fields @timestamp, service, status, request_id, @message
 | sort @timestamp desc
 | limit 1000""",
@@ -56,7 +56,7 @@ DEADLINES = SavedQuery(
 WENT_WRONG = SavedQuery(
     name="What went wrong lately",
     query="""fields @timestamp, service, status, attempt, reason, error, correlation_id
-| filter status in ["FAILED", "REJECTED", "DEADLINE", "LEAK"]
+| filter status in ["FAILED", "REJECTED", "DEADLINE", "LEAK", "STALE", "UNCONFIGURED", "NOT_REMEMBERED"]
 | sort @timestamp desc
 | limit 100""",
 )

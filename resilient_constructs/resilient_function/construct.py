@@ -45,6 +45,7 @@ from .limits import (
 from .measured import MeasuredFunction
 from .redaction import Redaction
 from .settings import check_settings, is_repeated
+from .settings_signals import settings_panels, settings_signals
 from .signals import async_signals, function_section, function_signals
 
 if TYPE_CHECKING:
@@ -264,6 +265,8 @@ class ResilientFunction(MeasuredFunction):
             grant_sending(dead_letter_queue, self.role)
         if health.update_function:
             let_update_itself(self, self.role, self.function)
+        self.configured = bool(configuration)
+        """Whether it reads parameters or secrets."""
         self.alarms: Mapping[str, cloudwatch.CfnAlarm] = {}
         """The alarms by the name of their signal; empty where ``monitored=False``."""
         if monitored:
@@ -280,6 +283,8 @@ class ResilientFunction(MeasuredFunction):
             deadline_margin=self.deadline_margin,
             full=self.full,
         )
+        remembers = self.idempotency_table is not None
+        signals += settings_signals(name, configured=self.configured, remembers=remembers)
         if asynchronous:
             queue = self.on_failure_queue
             signals += async_signals(
@@ -295,6 +300,8 @@ class ResilientFunction(MeasuredFunction):
             log_group_name=self.log_group.log_group_name,
             full=self.full,
         )
+        more = settings_panels(name, configured=self.configured, remembers=remembers)
+        section = replace(section, panels=section.panels + more)
         return monitor(self, signals=signals, section=section, on_call=on_call)
 
     def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:

@@ -21,6 +21,15 @@ _FIGURES = {
 """By their ID in an expression: the metric's name and its label."""
 
 
+_CURES = {
+    "Cleaned": "environments cleaned up",
+    "Recycled": "interpreters re-executed",
+    "Exited": "environments ended",
+    "Replaced": "all environments replaced",
+}
+"""The rungs of the ladder, from the mildest to the strongest, with their labels."""
+
+
 def full_above(threshold: float) -> float:
     """Percent of Lambda's limit from which an environment is full although its cure began at ``threshold``.
 
@@ -53,17 +62,20 @@ def health_signal(function_name: str, full: float) -> Signal:
 
 
 def health_panel(function_name: str, full: float) -> Panel:
-    """How full the fullest environment is, and how often one was recycled."""
-    recycled = Metric(
-        namespace=METRICS_NAMESPACE,
-        name="Recycled",
-        dimensions={"FunctionName": function_name},
-        label="environments recycled",
+    """How full the fullest environment is, and how often which cure was needed."""
+    cures = tuple(
+        Metric(
+            namespace=METRICS_NAMESPACE,
+            name=name,
+            dimensions={"FunctionName": function_name},
+            label=label,
+        )
+        for name, label in _CURES.items()
     )
     return Panel(
         title="How full environments are (% of Lambda's limits)",
         left=tuple(_figures(function_name).values()),
-        right=(recycled,),
+        right=cures,
         threshold=full,
     )
 

@@ -73,6 +73,7 @@ def test_everything_reaches_the_handlers_function(stack: Stack, make: Make) -> N
     template = assertions.Template.from_stack(stack)
     assert only(template, "AWS::Lambda::Function")["EphemeralStorage"] == {"Size": 1024}
     template.resource_count_is("AWS::DynamoDB::Table", 1)
+    assert {"ConfigurationFailed", "NotRemembered"} <= set(consumer.alarms)
     assert consumer.resilient_function is not None
     assert consumer.resilient_function.idempotency_table is not None
 

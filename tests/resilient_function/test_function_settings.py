@@ -338,6 +338,20 @@ def test_nothing_is_made_when_something_is_wrong(stack: Stack, make: Make) -> No
     Template.from_stack(stack).resource_count_is("AWS::DynamoDB::Table", 0)
 
 
+@pytest.mark.parametrize(
+    ("given", "alarms"),
+    [
+        ({}, set()),
+        ({"configuration": [Parameter("url", parameter="/url")]}, {"ConfigurationFailed"}),
+        ({"idempotency": Idempotency()}, {"NotRemembered"}),
+    ],
+)
+def test_what_it_has_is_watched(make: Make, given: dict[str, Any], alarms: set[str]) -> None:
+    """Configuration that is old and messages that are not noted wake someone, where there are any."""
+    made = make(mode="messages", **given)
+    assert set(made.alarms) & {"ConfigurationFailed", "NotRemembered"} == alarms
+
+
 def test_storage(stack: Stack, make: Make) -> None:
     """The size of /tmp is said in MB."""
     make(ephemeral_storage_size=2048)

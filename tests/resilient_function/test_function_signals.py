@@ -63,7 +63,7 @@ def test_panels() -> None:
     (panel,) = [one for one in section.panels if one.threshold == 80]
     assert len(panel.left) == 4
     shown = {one.name for panel in section.panels for one in panel.right if isinstance(one, Metric)}
-    assert shown == {"Recycled", "DeadlineExceeded"}
+    assert shown == {"Cleaned", "Recycled", "Exited", "Replaced", "DeadlineExceeded"}
 
 
 @pytest.mark.parametrize("margin", [None, 0, 1, 3])
