@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from resilient_runtime.clock import Clock
 from resilient_runtime.settings import ConfigurationEntry
@@ -33,7 +33,9 @@ class _Held:
     refresh_after: float
 
 
-class _Hidden(NamedTuple):
+# repr=False: not even a debugger's list of variables shows a value.
+@dataclass(frozen=True, slots=True, repr=False)
+class _Hidden:
     now: frozenset[str] = frozenset()
     before: frozenset[str] = frozenset()
 
@@ -99,7 +101,9 @@ class Values:
 
     def secrets(self) -> frozenset[str]:
         """What must not appear in a record: of every secret, this value and the one before it."""
-        return frozenset().union(*(one for hidden in self._hidden.values() for one in hidden))
+        return frozenset().union(
+            *(one for hidden in self._hidden.values() for one in (hidden.now, hidden.before))
+        )
 
     def pause_left(self) -> float:
         """Seconds for which the stores are left alone after a failure; 0 when they may be asked."""
