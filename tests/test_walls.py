@@ -36,11 +36,13 @@ class Wall:
     :param room: dotted name of a package or module
     :param may: top-level packages and dotted names of rooms; a room includes what is below it
     :param late: packages that only a function may import, when it is called
+    :param besides: rooms below this one that have a wall of their own in its stead
     """
 
     room: str
     may: frozenset[str]
     late: frozenset[str] = frozenset()
+    besides: frozenset[str] = frozenset()
 
 
 def _rooms(*names: str) -> frozenset[str]:
@@ -52,7 +54,14 @@ SHARED = _rooms("limits", "tokens", "places", "stores", "queues", "assets", "mon
 }
 CONSTRUCTS = ("storage_first_api", "fan_out_bus", "flow_controlled_consumer")
 WALLS = [
-    Wall(room=RUNTIME, may=frozenset({"aws_lambda_powertools"}), late=BOTO),
+    Wall(
+        room=RUNTIME,
+        may=frozenset({"aws_lambda_powertools"}),
+        late=BOTO,
+        besides=frozenset({f"{RUNTIME}.connections"}),
+    ),
+    # Its modules that need an HTTP client are imported only for who asks for one.
+    Wall(room=f"{RUNTIME}.connections", may=frozenset({RUNTIME, "httpx", "requests", "urllib3"})),
     Wall(room=f"{LIBRARY}.limits", may=frozenset()),
     Wall(room=f"{LIBRARY}.tokens", may=CDK | _rooms("limits")),
     Wall(room=f"{LIBRARY}.stores", may=CDK),
@@ -127,7 +136,7 @@ def trespasses(wall: Wall, sources: Mapping[Path, str]) -> list[str]:
     found = []
     for path, source in sources.items():
         module = module_name(path)
-        if not _is_below(module, wall.room):
+        if not _is_below(module, wall.room) or any(_is_below(module, room) for room in wall.besides):
             continue
         for one in imports_of(source, module, is_package=path.name == "__init__.py"):
             allowed = wall.may if one.at_load else wall.may | wall.late
@@ -220,6 +229,7 @@ def test_every_room_has_a_wall() -> None:
         ("runtime/resilient_runtime/entry.py", "import boto3"),
         ("runtime/resilient_runtime/entry.py", "if TYPE_CHECKING:\n    from aws_cdk import App"),
         ("runtime/resilient_runtime/entry.py", "def f():\n    import requests"),
+        ("runtime/resilient_runtime/connections/pool.py", "import boto3"),
     ],
 )
 def test_a_trespass_is_seen(path: str, source: str) -> None:

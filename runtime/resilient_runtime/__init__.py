@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .call import Call, UnknownDownstream, add_correlation_id, current_call, current_correlation_id
     from .configured import ConfigurationUnavailable, UnknownConfiguration, configuration
+    from .connections import Connections, PoolExhausted
+    from .deadline import DeadlineExceeded
     from .health.callbacks import keep_in_tmp, on_recycle
     from .reject import Reject
     from .retries import GaveUp, Retry, RetryBudget
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Call",
     "ConfigurationUnavailable",
+    "DeadlineExceeded",
+    "Connections",
     "GaveUp",
+    "PoolExhausted",
     "Reject",
     "Retry",
     "RetryBudget",
@@ -37,7 +42,10 @@ __all__ = [
 _HOMES = {
     "Call": "call",
     "ConfigurationUnavailable": "configured",
+    "DeadlineExceeded": "deadline",
+    "Connections": "connections",
     "GaveUp": "retries",
+    "PoolExhausted": "connections",
     "Reject": "reject",
     "Retry": "retries",
     "RetryBudget": "retries",

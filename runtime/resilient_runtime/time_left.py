@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from .call import current_call
 
-__all__ = ["KEPT_SECONDS", "seconds_left"]
-
-KEPT_SECONDS = 0.5
-"""Kept back from every wait, so that what is given up can still be reported."""
+__all__ = ["seconds_left"]
 
 
 def seconds_left() -> float | None:
-    """Seconds until this invocation must be done; None outside of one. May be below zero."""
+    """Seconds until this invocation, or the downstream call in progress, must be done; may be below zero.
+
+    :returns: None outside of an invocation, where there is no end
+    """
     call = current_call()
-    if call is None or call.remaining is None:
+    if call is None:
         return None
-    return call.remaining() / 1000 - KEPT_SECONDS
+    left = (call.remaining_ms() - call.margin_ms) / 1000
+    crossing = call.crossing
+    if crossing is None or crossing.outcome is not None:
+        return left
+    return min(left, crossing.timeout - crossing.so_far())
