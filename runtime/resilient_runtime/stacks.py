@@ -1,7 +1,7 @@
 """What Python's threads are doing, as bounded text.
 
-Put together by hand: ``traceback`` would be imported and sources would be read from disk, both at a moment
-when there is hardly any time left.
+Put together by hand: ``traceback`` would have to be imported and would read sources from the disk, at a
+moment when there is hardly any time left.
 """
 
 from __future__ import annotations
@@ -11,46 +11,51 @@ from _thread import get_ident
 from collections.abc import Iterator, Mapping
 from types import FrameType
 
-__all__ = ["caller_below", "doing", "of_all_threads"]
+from .traces import user_frames
+
+__all__ = ["doing", "in_finalizer", "of_all_threads"]
 
 _LONGEST = 8192
 _MOST_FRAMES = 50
 """Per thread; the innermost are kept."""
 
 
-def doing(frame: FrameType | None, entered: FrameType | None) -> str:
-    """Where a handler is, in a phrase: its own line, and the innermost one below.
+def doing(frame: FrameType | None, entered: FrameType | None, *, home: str = "") -> str:
+    """Where a handler is, in a phrase: the innermost line of the user's own, and what that waits in.
 
     :param frame: the innermost frame
     :param entered: the frame that called the handler
+    :param home: the folder of the user's code; the files in it are named relative to it
     """
-    handler = None
-    for one in _outwards(frame, entered):
-        handler = one
-    if frame is None or handler is None:
+    frames = [(one.f_code.co_filename, one.f_lineno, one.f_code.co_name) for one in _outwards(frame, entered)]
+    if not frames:
         return "outside of the handler's code"
-    own = f"at {_place(handler)}"
-    return own if handler is frame else f"{own}, waiting or working at {_place(frame)}"
+    file, line, function = frames[0]
+    innermost = f":{line} in {function}"
+    own = user_frames(frames, home=home)
+    if own and own[0].endswith(innermost):
+        return own[0]
+    return f"{own[0]}, which is in {file}{innermost}" if own else f"{file}{innermost}"
 
 
 def of_all_threads(frames: Mapping[int, FrameType], first: int, entered: FrameType | None) -> str:
-    """The stacks of ``frames``, the most recent call first; the calling thread is left out.
+    """The stacks of ``frames``, the most recent call first; the calling thread, which watches, is left out.
 
     :param first: the handler's thread, which comes first and is told from the handler's function on
     :param entered: the frame that called the handler
     """
     text = _told("the handler's thread", frames.get(first), entered)
-    names = _names()
-    me = get_ident()
+    # Not threading.enumerate(): its lock may be held by the very thread that is stuck.
+    active = getattr(sys.modules.get("threading"), "_active", {})
     for thread, frame in frames.items():
-        if thread not in (first, me) and len(text) < _LONGEST:
-            text += _told(f"thread {names.get(thread, thread)}", frame, None)
+        if thread not in (first, get_ident()) and len(text) < _LONGEST:
+            text += _told(f"thread {getattr(active.get(thread), 'name', thread)}", frame, None)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def caller_below(frame: FrameType | None, entered: FrameType | None, name: str) -> bool:
-    """Whether a function called ``name`` is among what the handler is in."""
-    return any(one.f_code.co_name == name for one in _outwards(frame, entered))
+def in_finalizer(frame: FrameType | None, entered: FrameType | None) -> bool:
+    """Whether a ``__del__`` is among what the handler is in."""
+    return any(one.f_code.co_name == "__del__" for one in _outwards(frame, entered))
 
 
 def _outwards(frame: FrameType | None, entered: FrameType | None) -> Iterator[FrameType]:
@@ -68,14 +73,3 @@ def _told(who: str, frame: FrameType | None, entered: FrameType | None) -> str:
         code = one.f_code
         lines.append(f'  File "{code.co_filename}", line {one.f_lineno}, in {code.co_qualname}\n')
     return "".join(lines)
-
-
-def _place(frame: FrameType) -> str:
-    code = frame.f_code
-    return f"{code.co_filename}:{frame.f_lineno} in {code.co_qualname}"
-
-
-def _names() -> Mapping[int, str]:
-    # Not threading.enumerate(): its lock may be held by the very thread that is stuck.
-    active = getattr(sys.modules.get("threading"), "_active", {})
-    return {ident: str(getattr(thread, "name", ident)) for ident, thread in list(active.items())}
