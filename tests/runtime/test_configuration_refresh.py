@@ -11,7 +11,7 @@ from configuration_fakes import THROTTLED, Environment, FakeStore, parameter, se
 from hypothesis import given
 from hypothesis import strategies as st
 from resilient_runtime.configured import Configuration, ConfigurationUnavailable, freshness
-from resilient_runtime.configured.asking import Answer, Found
+from resilient_runtime.configured.asking import Answer, Found, ask_all
 from resilient_runtime.configured.freshness import Life, Moment
 
 SECONDS = st.floats(0, 1e6)
@@ -97,6 +97,23 @@ def test_values_that_live_equally_long_share_one_refresh() -> None:
     environment.invoke(after=250)
 
     assert [len(asked) for asked in environment.store.asked] == [8, 8]
+
+
+def test_values_of_one_life_are_renewed_together_whatever_moments_they_drew() -> None:
+    """When one value is due at 70 percent, the one that drew 90 comes along, and a young one does not."""
+    lives = [Life("due", 70, 70, 100), Life("soon", 70, 90, 100), Life("young", 70, 210, 300)]
+
+    assert freshness.due(lives) == ["due", "soon"]
+
+
+def test_an_unchanged_value_stays_the_same_object() -> None:
+    """A refresh that brings the same text parses nothing again: who holds the value holds the current one."""
+    environment = Environment(FakeStore(limits='{"a": 1}'), parameter("limits", form="json"))
+    before = environment.configuration["limits"]
+    environment.invoke(after=300)
+
+    assert len(environment.store.asked) == 2
+    assert environment.configuration["limits"] is before
 
 
 def test_one_refresh_runs_at_a_time() -> None:
@@ -234,6 +251,29 @@ def test_without_a_free_thread_the_value_stays() -> None:
 
     assert environment.configuration["url"] == "a"
     assert "can't start new thread" in environment.lines[0]["faults"]["url"]
+
+
+def test_calls_that_get_no_thread_are_made_one_after_the_other() -> None:
+    """Where no thread can be started in the init phase, all is loaded all the same."""
+
+    def full(run: object) -> Any:
+        raise RuntimeError("can't start new thread")
+
+    asks = [lambda name=name: Answer({name: Found(name)}, {}) for name in "abc"]
+    answer = ask_all("abc", asks, start=full)
+
+    assert set(answer.found) == {"a", "b", "c"}
+
+
+def test_a_call_that_breaks_costs_only_its_own_values() -> None:
+    """One call of several raises: what the others bring is there, and the rest is told by its error."""
+
+    def broken() -> Answer:
+        raise KeyError("Parameters")
+
+    answer = ask_all("ab", [broken, lambda: Answer({"b": Found("x")}, {})], start=None)
+
+    assert answer == Answer({"b": Found("x")}, {"a": "KeyError: 'Parameters'"})
 
 
 def test_a_first_load_that_fails_is_told_whole_and_fails_no_init() -> None:
