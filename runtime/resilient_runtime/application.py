@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .batch import Batch, DeadLetters
-from .call import Boundary, Call
+from .call import Boundary, Call, current_call
 from .clock import SYSTEM_CLOCK, Clock
+from .deadline import Deadline, Firing
 from .diagnostics import Diagnostics
 from .handler_lookup import Handler, find_handler, folder_of
 from .health.caretaker import Caretaker as HealthCaretaker
-from .lifecycle import Caretaker, Guard, NoCaretaker, NoGuard, around
+from .lifecycle import Caretaker, Guard, NoCaretaker, around
 from .per_event import per_event
 from .settings import DownstreamSettings, Settings
 from .status import StatusLines, Teller
@@ -76,7 +77,6 @@ def build(
         except Exception as error:  # noqa: BLE001  whoever looks after the environment must not keep it from work
             tell(StatusLines(**about).broken, "health", error)
             caretaker = NoCaretaker()
-    guard = guard or NoGuard()
     lines = StatusLines(
         **about,
         diagnostics=Diagnostics(
@@ -86,11 +86,17 @@ def build(
             home=folder_of(settings.handler),
         ),
     )
+    guard = guard or _deadline(settings, clock, lines, tell)
     downstreams = {one.name: one for one in settings.downstreams}
     boundary: Boundary = _Recorded(lines, tell)
     if settings.mode == "event":
         work = per_event(
-            function, lines=lines, tell=tell, downstreams=downstreams, boundary=boundary, guard=guard
+            function,
+            lines=lines,
+            tell=tell,
+            downstreams=downstreams,
+            boundary=boundary,
+            guard=guard,
         )
     else:
         work = Batch(
@@ -103,6 +109,22 @@ def build(
             guard=guard,
         ).run
     return around(work, caretaker=caretaker, guard=guard, refresh=refresh, lines=lines, tell=tell)
+
+
+def _deadline(settings: Settings, clock: Clock, lines: StatusLines, tell: Teller) -> Deadline:
+    def fired(firing: Firing) -> None:
+        tell(lines.deadline, current_call(), firing)
+
+    def cannot(reason: str) -> None:
+        tell(lines.unguarded, reason)
+
+    return Deadline(
+        setting=settings.deadline_margin,
+        on_fire=fired,
+        clock=clock,
+        tell=cannot,
+        home=folder_of(settings.handler),
+    )
 
 
 def _load_configuration(

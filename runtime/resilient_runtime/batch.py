@@ -12,13 +12,15 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from .batch_budget import BatchBudget
 from .call import Boundary, Call, active_call
-from .lifecycle import Guard, Remaining
-from .messages import group_of, read
+from .deadline import exceeded_in
+from .lifecycle import Guard, Remaining, kept_ms
+from .messages import group_of, read, records_of
 from .reject import Reject
 from .rejection import Rejection
 from .settings import DownstreamSettings
@@ -31,6 +33,7 @@ _NOT_STORED = (
     "queue and nothing is lost. Check sqs:SendMessage of the function's role on that queue (and the grant "
     "on its KMS key), and that the queue exists; the message is tried again."
 )
+_MOST_TOLD = 100
 _IN_ORDER = "an earlier message of its group goes back, and a group keeps its order"
 
 
@@ -40,6 +43,14 @@ class DeadLetters(Protocol):
     def store(self, record: Mapping[str, Any], rejection: Rejection) -> bool:
         """Return once the message is stored; raise when it is not known to be."""
         ...
+
+
+class _Invocation(NamedTuple):
+    """What all messages of one batch share."""
+
+    request_id: str
+    remaining: Remaining
+    margin_ms: int
 
 
 class Batch:
@@ -72,6 +83,7 @@ class Batch:
         self._downstreams = downstreams
         self._boundary = boundary
         self._guard = guard
+        self._budget = BatchBudget()
         self._clock = lines.clock
 
     def run(self, event: Any, context: Any, remaining: Remaining) -> dict[str, list[dict[str, str]]]:
@@ -80,33 +92,57 @@ class Batch:
         :returns: Lambda's partial batch response, naming the messages to return to the queue
         :raises ValueError: when the event is no SQS batch, before any message is touched: all of it returns
         """
-        records = _records(event)
-        returned: list[dict[str, str]] = []
+        records = records_of(event)
+        invocation = _Invocation(
+            str(getattr(context, "aws_request_id", "")), remaining, kept_ms(self._guard.margin)
+        )
+        returned: list[str] = []
         stopped: set[str] = set()
-        for record in records:
+        self._budget.begin()
+        for index, record in enumerate(records):
             group = group_of(record)
             if group is not None and group in stopped:
                 # Its predecessor comes back, so it must too, or the group would be out of order.
-                self._hold(record, _IN_ORDER, context, remaining, group=group)
-            elif self._settled(record, context, remaining):
+                self._hold(record, _IN_ORDER, invocation, group=group)
+            elif (reason := self._no_time()) is not None:
+                returned += self._hold_all(records[index:], reason, invocation)
+                break
+            elif self._settled(record, invocation):
                 continue
             elif group is not None:
                 stopped.add(group)
-            returned.append({"itemIdentifier": record["messageId"]})
-        return {"batchItemFailures": returned}
+            returned.append(record["messageId"])
+        return {"batchItemFailures": [{"itemIdentifier": one} for one in returned]}
 
-    def _settled(self, record: Mapping[str, Any], context: Any, remaining: Remaining) -> bool:
+    def _no_time(self) -> str | None:
+        """Why no further message is begun in this invocation, None when one is."""
+        guard, budget = self._guard, self._budget
+        if guard.passed:
+            return "the time of this invocation is over"
+        left = guard.left()
+        if budget.may_begin(left, guard.margin):
+            return None
+        return (
+            f"{left:.2f} s are left of this invocation, {guard.margin:.2f} s of them to report in, and a "
+            f"message takes {budget.needed():.2f} s"
+        )
+
+    def _settled(self, record: Mapping[str, Any], invocation: _Invocation) -> bool:
         """Whether the message may be deleted. An error of our own returns it: twice is better than never."""
+        started = self._clock.ticks()
+        call = self._plain(record, invocation)
         try:
-            return self._settle(record, context, remaining)
+            return self._settle(record, call, started)
         except Exception as error:  # noqa: BLE001
             self._tell(self._lines.broken, "batch", error)
             return False
+        finally:
+            self._budget.took(self._clock.ticks() - started)
+            if call.crossing is not None and call.crossing.wanted is not None:
+                self._budget.timeout(call.crossing.wanted)
 
-    def _settle(self, record: Mapping[str, Any], context: Any, remaining: Remaining) -> bool:
+    def _settle(self, record: Mapping[str, Any], call: Call, started: float) -> bool:
         """Whether the message is completed or stored."""
-        call = self._plain(record, context, remaining)
-        started = self._clock.ticks()
         try:
             body = self._read_into(call, record)
         except Exception as error:  # noqa: BLE001  no message of SQS's own; each still gets both its records
@@ -129,8 +165,11 @@ class Batch:
             self._failed(record, call, started, error)
             return False
         except BaseException as error:
-            # The interpreter is going down (sys.exit): the whole batch returns, and this says why.
             self._failed(record, call, started, error)
+            if exceeded_in(error) is not None:
+                # Interrupted by ourselves: this message returns, and so do those that are not begun.
+                return False
+            # The interpreter is going down (sys.exit): the whole batch returns, and the record says why.
             raise
         finally:
             active_call.reset(token)
@@ -167,31 +206,39 @@ class Batch:
         return True
 
     def _hold(
-        self,
-        record: Mapping[str, Any],
-        reason: str,
-        context: Any,
-        remaining: Remaining,
-        *,
-        group: str | None = None,
+        self, record: Mapping[str, Any], reason: str, invocation: _Invocation, *, group: str | None = None
     ) -> None:
-        call = self._plain(record, context, remaining)
+        call = self._plain(record, invocation)
         with suppress(Exception):  # it goes back unread; its record then has the message id alone
             self._read_into(call, record)
         self._tell(self._lines.held, call, reason, group)
 
-    def _plain(self, record: Mapping[str, Any], context: Any, remaining: Remaining) -> Call:
+    def _hold_all(
+        self, records: Sequence[Mapping[str, Any]], reason: str, invocation: _Invocation
+    ) -> list[str]:
+        """Return messages that are not begun; in order, as a FIFO queue's must be."""
+        for record in records[:_MOST_TOLD]:
+            self._hold(record, reason, invocation)
+        if len(records) > _MOST_TOLD:
+            # A batch has up to 10,000 messages, and there is hardly any time left.
+            more = len(records) - _MOST_TOLD
+            last = self._plain(records[-1], invocation)
+            self._tell(self._lines.held, last, f"{reason}; and {more - 1:,} more before this one")
+        return [record["messageId"] for record in records]
+
+    def _plain(self, record: Mapping[str, Any], invocation: _Invocation) -> Call:
         """A call that says no more than the message's id, in case reading the message fails."""
         message_id = record["messageId"]
         return Call(
             correlation_id=message_id,
             idempotency_key=message_id,
             message_id=message_id,
-            request_id=str(getattr(context, "aws_request_id", "")),
+            request_id=invocation.request_id,
             downstreams=self._downstreams,
             boundary=self._boundary,
-            remaining=remaining,
+            remaining=invocation.remaining,
             clock=self._clock,
+            margin_ms=invocation.margin_ms,
         )
 
     def _read_into(self, call: Call, record: Mapping[str, Any]) -> Any:
@@ -204,24 +251,6 @@ class Batch:
             call.event,
         ) = read(record)
         return body
-
-
-def _records(event: Any) -> list[Mapping[str, Any]]:
-    records = event.get("Records") if isinstance(event, Mapping) else None
-    if not isinstance(records, list):
-        raise ValueError(  # noqa: TRY004  the event's content is wrong, not a Python type of the caller's
-            "RESILIENT_MODE is 'messages', but this event has no list of Records: invoke the function from "
-            "an SQS queue, or set the mode to 'event'"
-        )
-    for record in records:
-        # An item that cannot be named cannot be returned; refuse the batch while nothing has been done.
-        if (
-            not isinstance(record, Mapping)
-            or not isinstance(record.get("messageId"), str)
-            or not record["messageId"]
-        ):
-            raise ValueError(f"RESILIENT_MODE is 'messages', but this is no SQS record: {text_of(record)}")
-    return records
 
 
 def refuse_unfinished(outcome: object) -> None:

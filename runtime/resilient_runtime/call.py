@@ -139,16 +139,17 @@ class Crossing:
 
     :ivar name: the downstream's name
     :ivar timeout: seconds that the call may take; known once the block is entered
+    :ivar wanted: the timeout that the handler asked for, None when it named none
     :ivar outcome: how it ended, None while it has not
     :ivar seconds: how long it took
     """
 
-    __slots__ = ("_call", "_outer", "_settings", "_started", "_wanted", "outcome", "seconds", "timeout")
+    __slots__ = ("_call", "_outer", "_settings", "_started", "outcome", "seconds", "timeout", "wanted")
 
     def __init__(self, call: Call, settings: DownstreamSettings, wanted: float | None) -> None:
         self._call = call
         self._settings = settings
-        self._wanted = wanted
+        self.wanted = wanted
         self._started = 0.0
         self._outer: Crossing | None = None
         self.outcome: str | None = None
@@ -172,7 +173,7 @@ class Crossing:
                 f"{self.name} was not called: {left + margin} ms are left of this invocation, "
                 f"and {margin} ms are kept to report in"
             )
-        self.timeout = left / 1000 if self._wanted is None else min(self._wanted, left / 1000)
+        self.timeout = left / 1000 if self.wanted is None else min(self.wanted, left / 1000)
         outer = call.crossing
         # Only what is still open, or a handler that makes a million calls would keep them all.
         self._outer = outer if outer is not None and outer.outcome is None else None

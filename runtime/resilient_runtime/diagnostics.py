@@ -6,16 +6,16 @@ None of it may cost the invocation anything: what cannot be found out is left ou
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii as _quote
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from .call import Call
 from .settings import RedactionSettings
-from .stacks import Frame, frames_above, frames_of, stack_of, stacks_of_threads, user_frames
+from .traces import frames_of, stack_of, user_frames
 
 if TYPE_CHECKING:
+    from .deadline import Firing
     from .redaction import Redactor
 
 __all__ = ["Diagnostics"]
@@ -56,22 +56,25 @@ class Diagnostics:
     def of_failure(self, call: Call, error: BaseException, event: object) -> str:
         """The members of a FAILED record, each after a comma; the event, the longest, comes last."""
         return (
-            self._member("doing", lambda: self._doing(call, frames_of(error.__traceback__)))
+            _member("doing", lambda: self._doing(call, self._frames(error)))
             + self._environment()
-            + self._member("event", lambda: self._redact()(event))
+            + _member("event", lambda: self._redact()(event))
         )
 
-    def of_deadline(self, call: Call | None, frame: FrameType | None) -> str:
-        """The members of a DEADLINE record: the handler still runs, so they have the stacks of all threads."""
+    def of_deadline(self, call: Call | None, firing: Firing) -> str:
+        """The members of a DEADLINE record; the handler still runs, so all threads' stacks are in it."""
         return (
-            self._member("doing", lambda: self._doing(call, frames_above(frame)))
+            _member("doing", lambda: self._doing(call, [firing.doing]))
             + self._environment()
-            + self._member("stacks", lambda: _quote(stacks_of_threads(frame)))
+            + _member("stacks", lambda: _quote(firing.stacks))
         )
 
-    def _doing(self, call: Call | None, frames: Iterable[Frame]) -> str:
+    def _frames(self, error: BaseException) -> list[str]:
+        return user_frames(frames_of(error.__traceback__), home=self._home)
+
+    def _doing(self, call: Call | None, at: Sequence[str]) -> str:
         """Where the user's code was, innermost first, and the downstream call in progress, else the last."""
-        told: dict[str, Any] = {"at": user_frames(frames, home=self._home)}
+        told: dict[str, Any] = {"at": at}
         crossing = None if call is None else call.crossing
         if crossing is not None:
             told["downstream"] = crossing.name
@@ -86,12 +89,6 @@ class Diagnostics:
             return ""
         return f",{members}" if members else ""
 
-    def _member(self, name: str, value: Callable[[], str]) -> str:
-        try:
-            return f',"{name}":{value()}'
-        except Exception:  # noqa: BLE001
-            return ""
-
     def _redact(self) -> Redactor:
         if self._redactor is None:
             # Late on purpose: its regular expressions take milliseconds, and most invocations do not fail.
@@ -99,3 +96,10 @@ class Diagnostics:
 
             self._redactor = Redactor(self._redaction, known_secrets=self._known_secrets)
         return self._redactor
+
+
+def _member(name: str, value: Callable[[], str]) -> str:
+    try:
+        return f',"{name}":{value()}'
+    except Exception:  # noqa: BLE001
+        return ""

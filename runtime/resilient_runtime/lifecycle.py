@@ -54,24 +54,26 @@ class Caretaker(Protocol):
 class Guard(Protocol):
     """Who interrupts the handler before Lambda would kill it."""
 
-    @property
-    def margin(self) -> float:
-        """Seconds before Lambda's timeout at which it interrupts; 0 when it does not."""
-        ...
+    margin: float
+    """Seconds before Lambda's timeout at which it interrupts; 0 when there is no such time."""
 
     @property
     def passed(self) -> bool:
         """Whether the time to interrupt has come in this invocation."""
         ...
 
-    def arm(self, remaining_ms: Remaining) -> None:
+    def left(self) -> float:
+        """Seconds until Lambda's timeout; infinite when nobody knows."""
+        ...
+
+    def arm(self, remaining: Remaining) -> None:
         """An invocation begins."""
 
     def disarm(self) -> None:
         """It is over."""
 
     def enter(self) -> None:
-        """The user's code begins: from here it may be interrupted."""
+        """The calling function's next call is the user's code: from here it may be interrupted."""
 
     def leave(self) -> None:
         """The user's code is over: from here it must not be."""
@@ -92,16 +94,20 @@ class NoCaretaker:
 
     def answer(self) -> Mapping[str, Any]:
         """The function is there: that is all that is known."""
-        return {}
+        return {HEALTH_CHECK: True}
 
 
 class NoGuard:
-    """Interrupts nothing."""
+    """Interrupts nothing, for there is all the time in the world."""
 
     margin = 0.0
     passed = False
 
-    def arm(self, remaining_ms: Remaining) -> None:
+    def left(self) -> float:
+        """For ever."""
+        return float("inf")
+
+    def arm(self, remaining: Remaining) -> None:
         """Nothing."""
 
     def disarm(self) -> None:
@@ -117,7 +123,7 @@ class NoGuard:
 def kept_ms(margin: float) -> int:
     """Milliseconds that a downstream call leaves of the invocation: it must time out before the guard fires.
 
-    Default without a guard: half a second.
+    :param margin: the guard's. Without one, half a second is kept
     """
     return int(margin * 1100) + 50 if margin > 0 else _KEPT_MS
 
@@ -145,13 +151,17 @@ def around(
             broken.add(part)
             tell(lines.broken, part, error)
 
+    def check() -> Mapping[str, Any]:
+        try:
+            return caretaker.answer()
+        except Exception as error:  # noqa: BLE001
+            tell_once("health check", error)
+            # The function starts and answers, which is what was asked first of all.
+            return {HEALTH_CHECK: True, "error": type(error).__name__}
+
     def handle(event: Any, context: Any) -> Any:
         if type(event) is dict and len(event) == 1 and event.get(HEALTH_CHECK) is True:
-            try:
-                return caretaker.answer()
-            except Exception as error:  # noqa: BLE001
-                tell_once("health check", error)
-                return {HEALTH_CHECK: True}
+            return check()
         remaining: Remaining = getattr(context, "get_remaining_time_in_millis", None)
         try:
             begin(event, context)

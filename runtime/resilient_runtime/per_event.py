@@ -7,6 +7,7 @@ from typing import Any
 
 from .call import Boundary, Call, active_call
 from .correlation import first_valid, fresh_id, from_event, idempotency_key_of
+from .deadline import exceeded_in, timed_out
 from .handler_lookup import Handler
 from .lifecycle import Guard, Remaining, Work, kept_ms
 from .settings import DownstreamSettings
@@ -24,7 +25,11 @@ def per_event(
     boundary: Boundary,
     guard: Guard,
 ) -> Work:
-    """Call ``function(event, context)`` between a STARTED record and a COMPLETED or FAILED one."""
+    """Call ``function(event, context)`` between a STARTED record and a COMPLETED or FAILED one.
+
+    What the function raises goes on to Lambda, the very same object; only the deadline's interruption becomes
+    an ordinary exception there, as it would end the execution environment.
+    """
     clock = lines.clock
     ticks, enter, leave = clock.ticks, guard.enter, guard.leave
 
@@ -55,6 +60,8 @@ def per_event(
                     leave()
             except BaseException as error:
                 tell(lines.failed, call, ticks() - started, error, event)
+                if exceeded_in(error) is not None:
+                    raise timed_out(error) from error
                 raise
             tell(lines.completed, call, ticks() - started)
             return result

@@ -18,13 +18,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from json.encoder import encode_basestring_ascii as _quote
-from types import FrameType
-from typing import ParamSpec
+from typing import TYPE_CHECKING, ParamSpec
 
 from .call import Call, outcome_of
 from .clock import SYSTEM_CLOCK, Clock
 from .diagnostics import Diagnostics
 from .settings import METRICS_NAMESPACE
+
+if TYPE_CHECKING:
+    from .deadline import Firing
 
 __all__ = ["StatusLines", "Teller", "describe", "text_of"]
 
@@ -137,17 +139,20 @@ class StatusLines:
         in_group = "" if group is None else f',"message_group":{_quote(text_of(group))}'
         return f'{{"status":"HELD"{self._of(call)},"reason":{_quote(reason)}{in_group},{self._at()[1]}}}'
 
-    def deadline(self, call: Call | None, remaining_ms: int, frame: FrameType | None) -> str:
-        """Lambda's timeout is near and the handler is running still: what it is doing.
-
-        :param call: what is in progress, when that is known
-        :param frame: where the main thread was interrupted
-        """
+    def deadline(self, call: Call | None, firing: Firing) -> str:
+        """Lambda's timeout is near and the handler is running still: what it is doing. Counted once."""
+        not_interrupted = _member("not_interrupted", firing.cannot_interrupt)
         return self._line(
             "DEADLINE",
-            f',"DeadlineExceeded":1,"status":"DEADLINE"{self._about if call is None else self._of(call)}'
-            f',"remaining_ms":{remaining_ms:d}{self._diagnostics.of_deadline(call, frame)}}}',
+            f',"DeadlineExceeded":{1 if firing.times == 1 else 0},"status":"DEADLINE"'
+            f"{self._about if call is None else self._of(call)}"
+            f',"ran_ms":{firing.ran * 1000:.0f},"remaining_ms":{firing.left * 1000:.0f}{not_interrupted}'
+            f"{self._diagnostics.of_deadline(call, firing)}}}",
         )
+
+    def unguarded(self, reason: str) -> str:
+        """Handlers of this environment cannot be interrupted before Lambda's timeout. Not counted."""
+        return f'{{"status":"UNGUARDED"{self._about},"reason":{_quote(reason)},{self._at()[1]}}}'
 
     def called(self, call: Call, name: str, seconds: float, error: BaseException | None) -> str:
         """A downstream was called; ``FunctionName`` and ``Downstream`` are the dimensions."""
@@ -265,6 +270,10 @@ def _directive(dimensions: str, metrics: tuple[str, ...]) -> str:
         f'"CloudWatchMetrics":[{{"Namespace":"{METRICS_NAMESPACE}","Dimensions":[{dimensions}],'
         f'"Metrics":[{",".join(metrics)}]}}]}}'
     )
+
+
+def _member(name: str, text: str | None) -> str:
+    return "" if text is None else f',"{name}":{_quote(text)}'
 
 
 def _took(seconds: float) -> str:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lambda_events import NOON
 from resilient_runtime import Call, Reject
 from resilient_runtime.clock import Clock
+from resilient_runtime.deadline import Firing
 from resilient_runtime.status import StatusLines, describe, text_of
 
 # The parts of the embedded metric format's schema that AWS publishes with its specification:
@@ -74,6 +75,7 @@ EVERY: dict[str, Callable[[], str]] = {
     "FAILED": lambda: LINES.failed(CALL, 1.5, ERROR, {}),
     "REJECTED": lambda: LINES.rejected(CALL, 1.5, reason="no", error="E: e", labelled=True),
     "CALLED": lambda: LINES.called(CALL, "Courier", 1.5, None),
+    "DEADLINE": lambda: LINES.deadline(CALL, Firing(1, "at x:1", "stacks", 2.0, 0.5, None)),
 }
 
 
@@ -116,6 +118,7 @@ def test_every_counted_record_is_a_valid_metric_document(status: str) -> None:
         ("FAILED", {"Failed": 1, "Duration": 1500.0}),
         ("REJECTED", {"Rejected": 1, "Duration": 1500.0}),
         ("CALLED", {"DownstreamFailed": 0, "DownstreamDuration": 1500.0}),
+        ("DEADLINE", {"DeadlineExceeded": 1}),
     ],
 )
 def test_each_status_counts_its_own_metric(status: str, metrics: dict[str, float]) -> None:
@@ -154,11 +157,14 @@ def test_every_record_can_be_parsed(text: str, seconds: float) -> None:
         lines.failed(call, seconds, error, {text: text}, reason=text, remedy=text),
         lines.rejected(call, seconds, reason=text, error=text, labelled=False),
         lines.held(call, text, text),
-        lines.deadline(call, 7, None),
+        lines.deadline(call, Firing(1, text, text, seconds, 0.5, text)),
+        lines.deadline(None, Firing(2, text, text, seconds, 0.5, None)),
+        lines.unguarded(text),
+        lines.broken(text, error),
         lines.called(call, text, seconds, error),
     ):
         record = strict(line)
-        assert record["correlation_id"] == text
+        assert record["service"] == text
 
 
 class UnprintableError(Exception):
