@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Timeout
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry, Timeout
 from urllib3.exceptions import ConnectTimeoutError, EmptyPoolError, MaxRetryError
 
 from .advice import Moment, advise, lifetime
@@ -17,10 +17,15 @@ from .http import HttpSettings, exhausted, no_time, shortest
 
 __all__ = ["pool_manager", "use_aging_pools"]
 
+_REDIRECTS = 3
+"""As many as urllib3 follows by default."""
+
 
 def pool_manager(settings: HttpSettings) -> PoolManager:
     """A pool manager whose pools are bounded per host, and keep to the time left."""
-    manager = PoolManager(maxsize=settings.limit, block=True)
+    # Redirects are followed; what failed is tried again by Retry, or each of its attempts would be four.
+    retries = Retry(total=None, connect=0, read=0, status=0, other=0, redirect=_REDIRECTS)
+    manager = PoolManager(maxsize=settings.limit, block=True, retries=retries)
     use_aging_pools(manager, settings)
     return manager
 
