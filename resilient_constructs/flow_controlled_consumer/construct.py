@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import cast
 
 from aws_cdk import Annotations, Duration
@@ -29,15 +28,12 @@ from resilient_constructs.resilient_function import (
     Secret,
 )
 from resilient_constructs.resilient_function.settings import check_settings
-from resilient_constructs.resilient_function.settings_signals import settings_panels, settings_signals
 from resilient_constructs.stores import QueueStore
-from resilient_constructs.tokens import is_token, seconds
+from resilient_constructs.tokens import seconds
 
 from . import choices
 from .consuming import (
-    Consuming,
     expected,
-    expression_number,
     let_poll,
     read_function,
     read_redrive,
@@ -45,7 +41,8 @@ from .consuming import (
 )
 from .limits import ALARM_AGE
 from .measured import MeasuredConsumer
-from .signals import Emitted, consumer_section, consumer_signals, downstream_section, work_signals
+from .signals import Emitted, downstream_section
+from .watching import watch
 
 __all__ = ["FlowControlledConsumer"]
 
@@ -288,8 +285,14 @@ class FlowControlledConsumer(MeasuredConsumer):
             mapping_id=self.event_source_mapping.ref,
             function=consuming.dimensions or {"FunctionName": self.function.function_name},
         )
-        self.alarms: Mapping[str, cloudwatch.CfnAlarm] = self._monitor(
-            construct_id, chosen, consuming, on_call
+        self.alarms: Mapping[str, cloudwatch.CfnAlarm] = watch(
+            self,
+            construct_id,
+            self._emitted,
+            chosen=chosen,
+            timeout=consuming.timeout,
+            ours=self.resilient_function,
+            on_call=on_call,
         )
         """The alarms by signal: ``OldestMessageAge``, ``DeadLetters``, ``FailingMessages`` …"""
         for each in downstreams if self.resilient_function is not None else ():
@@ -299,36 +302,6 @@ class FlowControlledConsumer(MeasuredConsumer):
                 function_name=self._emitted.function["FunctionName"],
             )
             monitor(self, signals=(), section=section, on_call=None)
-
-    def _monitor(
-        self, title: str, chosen: choices.Chosen, consuming: Consuming, on_call: OnCall | None
-    ) -> Mapping[str, cloudwatch.CfnAlarm]:
-        ours = self.resilient_function
-        signals = (
-            *consumer_signals(
-                self._emitted,
-                max_concurrency=expression_number(chosen.concurrency),
-                alarm_age=chosen.alarm_age,
-                fifo=chosen.fifo,
-            ),
-            *work_signals(
-                self._emitted.function, timeout=consuming.timeout, full=None if ours is None else ours.full
-            ),
-        )
-        section = consumer_section(
-            title,
-            self._emitted,
-            max_concurrency=None if is_token(chosen.concurrency) else chosen.concurrency,
-            timeout=consuming.timeout,
-            log_group=None if ours is None else ours.log_group.log_group_name,
-            full=None if ours is None else ours.full,
-        )
-        if ours is not None:
-            name, remembers = self._emitted.function["FunctionName"], ours.idempotency_table is not None
-            signals += settings_signals(name, configured=ours.configured, remembers=remembers)
-            more = settings_panels(name, configured=ours.configured, remembers=remembers)
-            section = replace(section, panels=section.panels + more)
-        return monitor(self, signals=signals, section=section, on_call=on_call)
 
     def messages(self, *, message_group: str | None = None, deduplicate_by: str | None = None) -> QueueStore:
         """This consumer's queue as a place for an API route to store what it accepts.
