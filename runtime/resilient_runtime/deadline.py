@@ -15,7 +15,6 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import NamedTuple
 
-from .clock import SYSTEM_CLOCK, Clock
 from .stacks import doing, in_finalizer, of_all_threads
 from .watchdog import WATCHDOG, Watchdog
 
@@ -38,7 +37,13 @@ _TIMES = 3
 _AGAIN = 0.005
 """Seconds after which an interruption that came at a bad moment is tried again."""
 
-_UNKNOWN = float("inf")
+_PATIENCE = 10
+"""How often it is tried again before it is done at a bad moment."""
+
+_LONGEST = 86_400.0
+"""Seconds beyond which a context is not Lambda's, whose longest invocation has 900."""
+
+_NEVER = float("inf")
 
 
 # It says what happened, like KeyboardInterrupt; and it must not be an Exception.
@@ -107,18 +112,17 @@ class Deadline:
         *,
         setting: float | None,
         on_fire: Callable[[Firing], None],
-        clock: Clock = SYSTEM_CLOCK,
         watchdog: Watchdog = WATCHDOG,
         tell: Callable[[str], None] | None = None,
         home: str = "",
     ) -> None:
         self._setting = setting
         self.on_fire = on_fire
-        self._ticks = clock.ticks
         self._watchdog = watchdog
         self._tell = tell
         self.home = home
         self._armed: _Armed | None = None
+        self._remaining: Callable[[], int] | None = None
         self.margin = margin_for(0, setting)
         """Seconds that are kept back from the handler at the invocation's end."""
 
@@ -130,8 +134,8 @@ class Deadline:
 
     def left(self) -> float:
         """Seconds until Lambda's timeout; infinite when the context does not say."""
-        armed = self._armed
-        return _UNKNOWN if armed is None else armed.ends - self._ticks()
+        left = _seconds(self._remaining)
+        return _NEVER if left is None else left
 
     def arm(self, remaining: Callable[[], int] | None) -> None:
         """An invocation begins.
@@ -139,12 +143,13 @@ class Deadline:
         :param remaining: tells the milliseconds that are left; where there is none, or it tells nothing
             sensible (a test's context), nothing is guarded
         """
+        self.disarm()
+        self._remaining = remaining
         left = _seconds(remaining)
-        if left is None:
-            self._armed = None
+        if left is None or not 0 < left < _LONGEST:
             return
         self.margin = margin_for(left, self._setting)
-        now = self._ticks()
+        now = self._watchdog.ticks()
         seconds = _time_for_handler(left, self.margin)
         self._armed = armed = _Armed(self, now, left, now + seconds)
         if self._setting == 0:
@@ -157,6 +162,7 @@ class Deadline:
 
     def disarm(self) -> None:
         """The invocation is over; call it before its answer is given."""
+        self._remaining = None
         armed = self._armed
         if armed is not None:
             armed.inside = None
@@ -171,7 +177,7 @@ class Deadline:
         armed = self._armed
         if armed is not None:
             armed.inside = sys._getframe(1)
-            if armed.passed and not armed.times:
+            if armed.passed:
                 armed.inside = None
                 raise DeadlineExceeded(armed.message("before the handler began"))
 
@@ -189,6 +195,7 @@ class _Armed:
         "_again",
         "_began",
         "_deadline",
+        "_patience",
         "_stage",
         "_text",
         "_wanted",
@@ -212,21 +219,23 @@ class _Armed:
         self.times = 0
         self._wanted = False
         self._again = False
+        self._patience = _PATIENCE
         self._text = ""
 
     def look(self) -> float:
         """See ``Watched``; called in the watchdog's thread."""
         deadline = self._deadline
-        now = deadline._ticks()
+        now = deadline._watchdog.ticks()
         if now >= self._stage:
             late = self.passed
             self.passed = True
-            self._stage = now + max((self.ends - now) / 2, _AGAIN)
-            if self.times < _TIMES and (late or self.inside is not None):
+            if late or self.inside is not None:
                 self.times += 1
                 self._fire(now)
+            self._stage = now + max((self.ends - now) / 2, _AGAIN) if self.times < _TIMES else _NEVER
         elif self._again:
             self._again = False
+            self._patience -= 1
             deadline._watchdog.interrupt(self)
         # While an interruption is on its way, it is looked after: the moment may have been a bad one.
         return min(self._stage, now + _AGAIN) if self._wanted and self.inside is not None else self._stage
@@ -266,7 +275,7 @@ class _Armed:
         # Our own frame is the innermost: the handler is about to begin, or has just returned.
         ours = frame is entered or (frame is not None and frame.f_globals is globals())
         # An exception that leaves __del__ is printed and dropped.
-        if ours or in_finalizer(frame, entered):
+        if self._patience > 0 and (ours or in_finalizer(frame, entered)):
             self._again = True
             return None
         self._wanted = False
@@ -274,7 +283,7 @@ class _Armed:
 
     def message(self, what: str) -> str:
         """What to tell the handler and Lambda."""
-        now = self._deadline._ticks()
+        now = self._deadline._watchdog.ticks()
         return (
             f"interrupted after {now - self._began:.2f} s, {max(self.ends - now, 0):.2f} s before Lambda's "
             f"timeout, {what}. Give what it waits for a shorter timeout, do less per invocation, or raise "
@@ -290,7 +299,7 @@ def _seconds(remaining: Callable[[], int] | None) -> float | None:
         left = remaining()
     except Exception:  # noqa: BLE001
         return None
-    return left / 1000 if isinstance(left, int | float) and left > 0 else None
+    return left / 1000 if isinstance(left, int | float) else None
 
 
 def exceeded_in(error: BaseException) -> DeadlineExceeded | None:

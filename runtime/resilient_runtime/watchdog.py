@@ -58,28 +58,33 @@ class Signals:
 
     def __init__(self) -> None:
         self._c: Any = importlib.import_module("_signal")
+        self._dumps = False
         self.offered = all(
             hasattr(self._c, name) for name in ("SIGALRM", "setitimer", "pthread_kill")
         ) and hasattr(faulthandler, "register")
 
-    def claim(self, handler: Callable[[int, FrameType | None], None]) -> str | None:
+    def claim(self, handler: Callable[[int, FrameType | None], None], *, anew: bool = False) -> str | None:
         """Make ``SIGALRM`` ours if it is free.
 
+        :param anew: whether also if it is ours already: only the main thread can do that
         :returns: None when it is ours, else why not
         """
         if not self.offered:
             return "this operating system has no SIGALRM"
         present = self._c.getsignal(self._c.SIGALRM)
-        if present != handler:
-            if present is not None and callable(present):
-                owner = f"{getattr(present, '__module__', '?')}.{getattr(present, '__qualname__', present)}"
-                return f"SIGALRM has a handler already, {owner}"
-            if present is None:
-                return "SIGALRM has a handler already, in C code"
-            try:
-                self._c.signal(self._c.SIGALRM, handler)
-            except ValueError:
-                return _NOT_MAIN
+        if present == handler:
+            if not anew:
+                return None
+        elif present is None:
+            return "SIGALRM has a handler already, in C code"
+        elif callable(present):
+            owner = f"{getattr(present, '__module__', '?')}.{getattr(present, '__qualname__', present)}"
+            return f"SIGALRM has a handler already, {owner}"
+        self._dumps = False
+        try:
+            self._c.signal(self._c.SIGALRM, handler)
+        except ValueError:
+            return _NOT_MAIN
         return None
 
     def is_ours(self, handler: Callable[[int, FrameType | None], None]) -> bool:
@@ -88,20 +93,28 @@ class Signals:
 
     def dump_in(self, seconds: float) -> None:
         """Have all stacks written in ``seconds``, unless it is called off."""
-        number = self._c.SIGALRM
-        # Put in anew each time (0.7 µs): a handler that borrowed SIGALRM and gave it back has thrown it out.
-        faulthandler.unregister(number)
-        faulthandler.register(number, file=2, all_threads=True, chain=True)
+        if not self._dumps:
+            self.renew()
         self._c.setitimer(self._c.ITIMER_REAL, seconds)
 
     def no_dump(self) -> None:
         """Call the dump off."""
         self._c.setitimer(self._c.ITIMER_REAL, 0)
 
+    def renew(self) -> None:
+        """Put the dump before Python's handler, again if it is not known to be there.
+
+        A handler that borrows ``SIGALRM`` and gives it back throws the dump out, and nothing tells.
+        """
+        faulthandler.unregister(self._c.SIGALRM)
+        faulthandler.register(self._c.SIGALRM, file=2, all_threads=True, chain=True)
+        self._dumps = True
+
     def interrupt(self, thread: int) -> None:
         """Have the handler of ``SIGALRM`` called in the main thread, without a dump, and its waiting end."""
         self.no_dump()
         faulthandler.unregister(self._c.SIGALRM)
+        self._dumps = False
         self._c.pthread_kill(thread, self._c.SIGALRM)
 
 
@@ -147,8 +160,8 @@ class Watchdog:
         if self.cannot_interrupt is None:
             self._signals.dump_in(dump)
         if not self._running:
-            self._running = True
             self._start(self._run)
+            self._running = True
         elif watched.due < self._wakes:
             self._ring()
         return True
@@ -176,10 +189,12 @@ class Watchdog:
         watched = self.current
         if watched is not None:
             error = watched.interruption(frame)
-            # Not to be found in the next stack, nor kept alive by it.
-            del frame
             if error is not None:
-                raise error
+                try:
+                    raise error
+                finally:
+                    # Its traceback holds this frame: a cycle would keep all that the handler has open.
+                    del error, frame
 
     def look(self) -> float:
         """Do what is due.
@@ -192,6 +207,7 @@ class Watchdog:
             if watched is None:
                 # No invocation that begins from now on is due any sooner.
                 pause = self._pause
+                self._renew()
             else:
                 if watched.due <= now:
                     watched.due = watched.look()
@@ -202,6 +218,11 @@ class Watchdog:
             self._wakes = now + pause
             if self.current is watched:
                 return pause
+
+    def _renew(self) -> None:
+        """Here, once per function timeout, and not at each invocation: it takes 0.7 µs."""
+        if self._main is not None and self._signals.is_ours(self._handler):
+            self._signals.renew()
 
     def _call_off(self, watched: Watched) -> None:
         """This thread ran, so nothing holds the interpreter lock, and a dump would read moving frames."""
@@ -219,16 +240,17 @@ class Watchdog:
             return  # it has rung and was not heard yet
 
     def _claim(self, thread: int) -> str | None:
-        if self._main is None or self._main == thread:
-            why = self._signals.claim(self._handler)
+        if self._main is None:
+            why = self._signals.claim(self._handler, anew=True)
             if why is None:
                 self._main = thread
             return why
-        return _NOT_MAIN
+        return self._signals.claim(self._handler) if self._main == thread else _NOT_MAIN
 
     def forked(self) -> None:
         """A child has its parent's memory, but neither its thread nor its timer."""
         self.current = None
+        self._main = None
         self._running = False
         self._bell = allocate_lock()
         self._bell.acquire()
