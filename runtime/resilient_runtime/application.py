@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .batch import Batch, DeadLetters
-from .call import Boundary, Call, current_call
+from .call import Boundary, Call
 from .clock import SYSTEM_CLOCK, Clock
 from .deadline import Deadline, Firing
 from .diagnostics import Diagnostics
 from .handler_lookup import Handler, find_handler, folder_of
 from .health.caretaker import Caretaker as HealthCaretaker
+from .in_progress import InProgress
 from .lifecycle import Caretaker, Guard, NoCaretaker, around
 from .per_event import per_event
 from .settings import DownstreamSettings, Settings
@@ -86,7 +87,8 @@ def build(
             home=folder_of(settings.handler),
         ),
     )
-    guard = guard or _deadline(settings, clock, lines, tell)
+    in_progress = InProgress()
+    guard = guard or _deadline(settings, lines, tell, in_progress)
     downstreams = {one.name: one for one in settings.downstreams}
     boundary: Boundary = _Recorded(lines, tell)
     if settings.mode == "event":
@@ -97,6 +99,7 @@ def build(
             downstreams=downstreams,
             boundary=boundary,
             guard=guard,
+            in_progress=in_progress,
         )
     else:
         work = Batch(
@@ -107,13 +110,14 @@ def build(
             downstreams=downstreams,
             boundary=boundary,
             guard=guard,
+            in_progress=in_progress,
         ).run
     return around(work, caretaker=caretaker, guard=guard, refresh=refresh, lines=lines, tell=tell)
 
 
-def _deadline(settings: Settings, clock: Clock, lines: StatusLines, tell: Teller) -> Deadline:
+def _deadline(settings: Settings, lines: StatusLines, tell: Teller, in_progress: InProgress) -> Deadline:
     def fired(firing: Firing) -> None:
-        tell(lines.deadline, current_call(), firing)
+        tell(lines.deadline, in_progress.call, firing)
 
     def cannot(reason: str) -> None:
         tell(lines.unguarded, reason)
@@ -121,7 +125,6 @@ def _deadline(settings: Settings, clock: Clock, lines: StatusLines, tell: Teller
     return Deadline(
         setting=settings.deadline_margin,
         on_fire=fired,
-        clock=clock,
         tell=cannot,
         home=folder_of(settings.handler),
     )

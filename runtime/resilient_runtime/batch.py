@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Protocol
 from .batch_budget import BatchBudget
 from .call import Boundary, Call, active_call
 from .deadline import exceeded_in
+from .in_progress import InProgress
 from .lifecycle import Guard, Remaining, kept_ms
 from .messages import group_of, read, records_of
 from .reject import Reject
@@ -63,6 +64,7 @@ class Batch:
     :param downstreams: what the handler may call, by name
     :param boundary: what happens around each downstream call
     :param guard: interrupts the handler before its time is over
+    :param in_progress: is told which message is being handled
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Batch:
         downstreams: Mapping[str, DownstreamSettings],
         boundary: Boundary,
         guard: Guard,
+        in_progress: InProgress,
     ) -> None:
         self._function = function
         self._dead_letters = dead_letters
@@ -83,6 +86,7 @@ class Batch:
         self._downstreams = downstreams
         self._boundary = boundary
         self._guard = guard
+        self._in_progress = in_progress
         self._budget = BatchBudget()
         self._clock = lines.clock
 
@@ -130,7 +134,7 @@ class Batch:
     def _settled(self, record: Mapping[str, Any], invocation: _Invocation) -> bool:
         """Whether the message may be deleted. An error of our own returns it: twice is better than never."""
         started = self._clock.ticks()
-        call = self._plain(record, invocation)
+        self._in_progress.call = call = self._plain(record, invocation)
         try:
             return self._settle(record, call, started)
         except Exception as error:  # noqa: BLE001

@@ -80,11 +80,13 @@ class Diagnostics:
             told["downstream"] = crossing.name
             told["downstream_call"] = crossing.outcome or "in progress"
             told["downstream_ms"] = round(crossing.so_far() * 1000, 3)
-        return json.dumps(told)
+        return json.dumps(told, separators=(",", ":"))
 
     def _environment(self) -> str:
         try:
-            members = json.dumps(dict(self._facts()), default=str, allow_nan=False)[1:-1]
+            members = json.dumps(dict(self._facts()), default=str, allow_nan=False, separators=(",", ":"))[
+                1:-1
+            ]
         except Exception:  # noqa: BLE001
             return ""
         return f",{members}" if members else ""

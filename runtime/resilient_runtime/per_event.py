@@ -9,6 +9,7 @@ from .call import Boundary, Call, active_call
 from .correlation import first_valid, fresh_id, from_event, idempotency_key_of
 from .deadline import exceeded_in, timed_out
 from .handler_lookup import Handler
+from .in_progress import InProgress
 from .lifecycle import Guard, Remaining, Work, kept_ms
 from .settings import DownstreamSettings
 from .status import StatusLines, Teller
@@ -24,6 +25,7 @@ def per_event(
     downstreams: Mapping[str, DownstreamSettings],
     boundary: Boundary,
     guard: Guard,
+    in_progress: InProgress,
 ) -> Work:
     """Call ``function(event, context)`` between a STARTED record and a COMPLETED or FAILED one.
 
@@ -47,7 +49,7 @@ def per_event(
         )
 
     def handle(event: Any, context: Any, remaining: Remaining) -> Any:
-        call = call_of(event, context, remaining)
+        in_progress.call = call = call_of(event, context, remaining)
         token = active_call.set(call)
         try:
             tell(lines.started, call)

@@ -71,7 +71,7 @@ class SecretsInText:
 
     def longest(self) -> int:
         """How many letters of a text must be seen together, so that no secret is taken for something else."""
-        return max(_LONGEST_TOLD_APART, *map(len, self.known))
+        return max((_LONGEST_TOLD_APART, *map(len, self.known)))
 
     def hide(self, text: str) -> str:
         """The text without its secrets."""
