@@ -25,6 +25,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -59,7 +60,6 @@ class ExecutionEnvironment:
     :param python_path: folders besides ``path`` in which modules are found
     :param engine: ``rie`` insists on AWS's emulator, ``plain`` on the stand-in. Default: AWS's where possible
     :param function_name: the value of ``AWS_LAMBDA_FUNCTION_NAME``
-    :param bootstrap: a script that runs the interface client itself
     :raises SoakError: when it cannot be started
     """
 
@@ -76,7 +76,6 @@ class ExecutionEnvironment:
         python_path: Sequence[Path] = (),
         engine: Engine = "auto",
         function_name: str = "soaked",
-        bootstrap: Path | None = None,
     ) -> None:
         self._wishes = Wishes(
             handler=handler,
@@ -88,7 +87,6 @@ class ExecutionEnvironment:
             env=dict(env or {}),
             python_path=[Path(one).resolve() for one in python_path],
             function_name=function_name,
-            bootstrap=bootstrap,
         )
         self.engine, self._binary = launch.choose_engine(engine)
         self.restarts = 0
@@ -259,8 +257,9 @@ class ExecutionEnvironment:
         if not processes.measurable():
             return self._believe(said)
         figures = self._look()
-        if figures is None:
+        if figures is None or figures.process is None:
             return Figures(tmp=self._tmp_used())
+        figures = replace(figures, peak=processes.take_peak(figures.process[0]))
         if self._last.process is not None:
             if figures.process != self._last.process:
                 self.restarts += 1
@@ -309,7 +308,7 @@ class ExecutionEnvironment:
         return self._last
 
     def _too_much(self, figures: Figures) -> str | None:
-        memory, tmp = figures.memory or 0, figures.tmp or 0
+        memory, tmp = max(figures.memory or 0, figures.peak or 0), figures.tmp or 0
         if memory > self._wishes.memory * _MB and figures.process != self._killed_process:
             used = f"{memory / _MB:.1f} MB of {self._wishes.memory} MB"
             return f"Error: Runtime exited with error: signal: killed (it used {used})"

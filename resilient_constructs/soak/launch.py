@@ -34,7 +34,6 @@ class Wishes:
     :param env: variables besides Lambda's own
     :param python_path: folders besides the task root in which modules are found
     :param function_name: what Lambda calls the function
-    :param bootstrap: a script that is run in place of the interface client, with the handler as argument
     """
 
     handler: str
@@ -46,7 +45,6 @@ class Wishes:
     env: Mapping[str, str]
     python_path: Sequence[Path]
     function_name: str
-    bootstrap: Path | None = None
 
 
 def choose_engine(wanted: Engine) -> tuple[Literal["rie", "plain"], Path | None]:
@@ -109,23 +107,21 @@ def lambda_environment(wishes: Wishes) -> dict[str, str]:
 
 def rie_command(binary: Path, wishes: Wishes, *, address: str, runtime_api: str) -> list[str]:
     """AWS's emulator with the runtime behind it."""
-    runtime = ["-m", "awslambdaric"] if wishes.bootstrap is None else [str(wishes.bootstrap)]
     return [
         str(binary),
         *("--log-level", "error"),
         *("--runtime-api-address", runtime_api),
         *("--runtime-interface-emulator-address", address),
-        *(sys.executable, *runtime, wishes.handler),
+        *(sys.executable, "-m", "awslambdaric", wishes.handler),
     ]
 
 
 def plain_command(wishes: Wishes, *, listener: int) -> list[str]:
     """Our stand-in with the runtime behind it."""
     plain = str(_HERE / "plain.py")
-    worker = [plain, "work"] if wishes.bootstrap is None else [str(wishes.bootstrap), "--plain"]
     return [
         *(sys.executable, plain, "serve", str(listener), str(wishes.timeout)),
-        *(sys.executable, *worker, wishes.handler),
+        *(sys.executable, plain, "work", wishes.handler),
     ]
 
 
@@ -148,7 +144,6 @@ def below_tmp(wishes: Wishes, binary: Path | None) -> list[str]:
     wanted: Iterable[str | Path | None] = (
         wishes.path,
         *wishes.python_path,
-        wishes.bootstrap and wishes.bootstrap.parent,
         _runtime_folder(),
         _HERE,
         binary and binary.parent,

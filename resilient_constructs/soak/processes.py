@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Figures", "Stat", "children_of", "figures_of", "measurable", "parse_stat", "tmp_used"]
+__all__ = [
+    "Figures",
+    "Stat",
+    "children_of",
+    "figures_of",
+    "measurable",
+    "parse_stat",
+    "take_peak",
+    "tmp_used",
+]
 
 _PAGE = os.sysconf("SC_PAGESIZE")
 
@@ -38,6 +47,7 @@ class Figures:
 
     :param descriptors: open file descriptors of the runtime's process
     :param memory: resident bytes of the runtime's process, and of its children what they share with nobody
+    :param peak: the most resident bytes of the runtime's process during the invocation
     :param tmp: bytes used in ``/tmp``
     :param threads: threads of the runtime's process
     :param children: processes that the runtime has started and that still run
@@ -48,6 +58,7 @@ class Figures:
 
     descriptors: int | None = None
     memory: int | None = None
+    peak: int | None = None
     tmp: int | None = None
     threads: int | None = None
     children: int | None = None
@@ -129,6 +140,18 @@ def figures_of(pid: int, *, tmp: int | None) -> Figures | None:
         process=(pid, stat.begun),
         image=stat.image,
     )
+
+
+def take_peak(pid: int) -> int | None:
+    """The most resident bytes since this was asked last; None where it cannot be told."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        peak = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+        # "5": the peak begins anew with what is resident now
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+    except (OSError, StopIteration):
+        return None
+    return peak
 
 
 def tmp_used(pid: int) -> int | None:
