@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Call",
     "ConfigurationUnavailable",
-    "DeadlineExceeded",
     "Connections",
+    "DeadlineExceeded",
     "GaveUp",
     "PoolExhausted",
     "Reject",
