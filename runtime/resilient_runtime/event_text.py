@@ -151,7 +151,9 @@ class EventText:
 
     def _name(self, key: str, written: set[str]) -> None:
         longest = max(min(_LONGEST_NAME, self._left // 12), 8)
-        shown = self._hide(key[: longest + self._beyond])[:longest]
+        shown = self._hide(key[: longest + self._beyond])
+        if len(shown) > longest:
+            shown = f"{shown[:longest]}…"
         if shown in written:
             shown = f"{shown} ({len(written) + 1})"
         written.add(shown)
