@@ -87,9 +87,10 @@ def margin_for(seconds: float, setting: float | None = None) -> float:
     """How many seconds before Lambda's timeout the handler is interrupted.
 
     :param seconds: what the invocation has
-    :param setting: what the user wants. Default, and for 0: a tenth of ``seconds``, at least 0.2, at most 1
+    :param setting: what the user wants. Default, and for 0: a tenth of ``seconds``, at most 1
+    :returns: at least 0.2
     """
-    return setting or min(_MOST_MARGIN, max(_LEAST_MARGIN, seconds * _SHARE))
+    return max(_LEAST_MARGIN, setting or min(_MOST_MARGIN, seconds * _SHARE))
 
 
 def _time_for_handler(left: float, margin: float) -> float:
