@@ -20,6 +20,7 @@ from typing import Any, cast
 
 from .batch import refuse_unfinished
 from .call import Call
+from .deadline import DeadlineExceeded
 from .rare_records import RareRecords
 from .settings import IdempotencySettings
 
@@ -111,11 +112,10 @@ def make_idempotent(
             remedy = _NOT_NOTED if attempt.error is None else _NOT_CLEARED
             members = _about(call) | {"error": _explain(error, settings.table_name), "remedy": remedy}
             _tell(records, "NOT_REMEMBERED", members, counts="NotRemembered")
-        except BaseException as error:
-            # The deadline came while a completed message was being noted. It is done, and comes least often
-            # again when it is deleted; the interpreter's own end (sys.exit) is not ours to stop.
-            if not attempt.completed or not _is_deadline(error):
+        except DeadlineExceeded as error:
+            if not attempt.completed:
                 raise
+            # The work is done and only its note is missing: deleted, the message comes least often again.
             members = _about(call) | {"error": type(error).__name__, "remedy": _NOT_NOTED}
             _tell(records, "NOT_REMEMBERED", members, counts="NotRemembered")
         finally:
@@ -190,11 +190,6 @@ def _about(call: Call) -> dict[str, Any]:
 def _tell(records: RareRecords, status: str, members: dict[str, Any], *, counts: str) -> None:
     with suppress(Exception):  # a log that is full must not bring a completed message back
         records.record(status, members, counts=counts)
-
-
-def _is_deadline(error: BaseException) -> bool:
-    # By name: the deadline's module need not be loaded, and where it is not, none can have passed.
-    return type(error).__name__ == "DeadlineExceeded"
 
 
 def _explain(error: BaseException, table: str) -> str:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 from resilient_runtime.call import Call
 from resilient_runtime.clock import SYSTEM_CLOCK
+from resilient_runtime.deadline import DeadlineExceeded
 from resilient_runtime.idempotency import BeingHandled, NotRemembered, make_idempotent
 from resilient_runtime.rare_records import RareRecords
 from resilient_runtime.reject import Reject
@@ -23,10 +24,6 @@ from resilient_runtime.settings import IdempotencySettings
 
 TABLE = "Remembered"
 _keys = (f"message-{number}" for number in itertools.count())
-
-
-class DeadlineExceeded(BaseException):
-    """Stands for the deadline guard's exception, which no ``except Exception`` catches."""
 
 
 class Table:
