@@ -26,6 +26,14 @@ _SHORTEST_SECRET = 8
 """What is shorter than this also stands in harmless places; hiding it there would hide half of a record."""
 
 
+_DESCRIBING = frozenset(
+    {"dbClusterIdentifier", "dbInstanceIdentifier", "dbname", "engine", "host", "masterarn", "port"}
+)
+"""Members of a database's secret that say where it is. Were they hidden, an error of PostgreSQL could not name
+``postgres``. https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html
+"""
+
+
 class Unreadable(ValueError):  # noqa: N818  an answer to "what is it?", and never raised to users as it is
     """A value is not what its entry says."""
 
@@ -90,13 +98,22 @@ _READERS = {"text": _text, "json": _json, "int": _integer, "float": _number, "bo
 
 
 def secrets_in(text: str) -> frozenset[str]:
-    """What must not appear in any record: the whole text, and each text inside when it is JSON."""
+    """What must not appear in any record: the whole text, and each text inside when it is JSON.
+
+    Of a database's secret, what only says where the database is may be told.
+    """
     found = {text}
     if text[:1] in ("{", "["):
         whole, is_json = _attempt(text, "json")
         if is_json:
-            _collect(whole, found)
+            _collect(_without_description(whole), found)
     return frozenset(one for one in found if len(one) >= _SHORTEST_SECRET)
+
+
+def _without_description(whole: Any) -> Any:
+    if type(whole) is not dict:
+        return whole
+    return {name: value for name, value in whole.items() if name not in _DESCRIBING}
 
 
 def _collect(value: Any, found: set[str]) -> None:
