@@ -29,8 +29,8 @@ _SHORTEST_SECRET = 8
 _DESCRIBING = frozenset(
     {"dbClusterIdentifier", "dbInstanceIdentifier", "dbname", "engine", "host", "masterarn", "port"}
 )
-"""Members of a database's secret that say where it is. Were they hidden, an error of PostgreSQL could not name
-``postgres``. https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html
+"""Members of a database's secret that say where it is. Were they hidden, an error of PostgreSQL could not
+name ``postgres``. https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html
 """
 
 
