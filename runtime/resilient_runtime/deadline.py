@@ -244,6 +244,9 @@ class _Armed:
     def _fire(self, now: float) -> None:
         deadline = self._deadline
         frames = sys._current_frames()
+        if (frame := frames.get(self.thread)) is not None:
+            # The dump's signal may have brought it into our own handler of that.
+            frames[self.thread] = _user_of(frame)
         entered = self.inside
         what = doing(frames.get(self.thread), entered, home=deadline.home)
         self._text = self.message(f"at {what}")
@@ -264,7 +267,7 @@ class _Armed:
         with suppress(Exception):  # telling must not keep the handler from being interrupted
             deadline.on_fire(firing)
         # Else this thread, which waits from now on, would keep the handler's variables alive.
-        del frames, entered
+        del frames, frame, entered
         if self._wanted and self.inside is not None:
             deadline._watchdog.interrupt(self)
 
@@ -290,6 +293,15 @@ class _Armed:
             f"timeout, {what}. Give what it waits for a shorter timeout, do less per invocation, or raise "
             "the function's timeout"
         )
+
+
+def _user_of(frame: FrameType) -> FrameType:
+    one: FrameType | None = frame
+    while one is not None:
+        if one.f_code is Watchdog.on_signal.__code__ and one.f_back is not None:
+            return one.f_back
+        one = one.f_back
+    return frame
 
 
 def _seconds(remaining: Callable[[], int] | None) -> float | None:

@@ -133,7 +133,7 @@ def test_the_handler_is_interrupted_at_its_deadline() -> None:
 
 
 def test_a_handler_that_has_returned_is_not_interrupted() -> None:
-    """An interruption that comes after the handler returned changes nothing, then or in the next invocation."""
+    """An interruption that comes after the handler returned changes nothing, then or in the next one."""
     world = _World()
     world.begin(10)
     world.deadline.enter()
