@@ -233,7 +233,8 @@ class _Armed:
             if late or self.inside is not None:
                 self.times += 1
                 self._fire(now)
-            self._stage = now + max((self.ends - now) / 2, _AGAIN) if self.times < _TIMES else _NEVER
+            again = self.times < _TIMES and (not self.times or deadline._watchdog.cannot_interrupt is None)
+            self._stage = now + max((self.ends - now) / 2, _AGAIN) if again else _NEVER
         elif self._again:
             self._again = False
             self._patience -= 1
