@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from json.encoder import encode_basestring_ascii as _quote
 from typing import TYPE_CHECKING, ParamSpec
 
@@ -238,8 +237,10 @@ class Teller:
 
     def __call__(self, write: Callable[_P, str], /, *arguments: _P.args, **named: _P.kwargs) -> None:
         """Tell what ``write`` makes of the arguments."""
-        with suppress(Exception):
+        try:  # noqa: SIM105  suppress() takes as long as the rest of this function
             self._emit(write(*arguments, **named))
+        except Exception:  # noqa: BLE001, S110
+            pass
 
 
 def text_of(value: object) -> str:
