@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .call import Call, UnknownDownstream, add_correlation_id, current_call, current_correlation_id
+    from .client import SendFailed, StorageFirstClient
     from .configured import ConfigurationUnavailable, UnknownConfiguration, configuration
     from .connections import Connections, PoolExhausted
     from .deadline import DeadlineExceeded
@@ -29,6 +30,8 @@ __all__ = [
     "Reject",
     "Retry",
     "RetryBudget",
+    "SendFailed",
+    "StorageFirstClient",
     "UnknownConfiguration",
     "UnknownDownstream",
     "add_correlation_id",
@@ -42,13 +45,15 @@ __all__ = [
 _HOMES = {
     "Call": "call",
     "ConfigurationUnavailable": "configured",
-    "DeadlineExceeded": "deadline",
     "Connections": "connections",
+    "DeadlineExceeded": "deadline",
     "GaveUp": "retries",
     "PoolExhausted": "connections",
     "Reject": "reject",
     "Retry": "retries",
     "RetryBudget": "retries",
+    "SendFailed": "client",
+    "StorageFirstClient": "client",
     "UnknownConfiguration": "configured",
     "UnknownDownstream": "call",
     "add_correlation_id": "call",

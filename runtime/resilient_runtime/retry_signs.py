@@ -42,6 +42,7 @@ _NOT_SENT = frozenset(
         "httpx.ConnectTimeout",
         "httpx.PoolTimeout",
         "requests.ConnectTimeout",
+        "resilient_runtime.NotReached",
         "socket.gaierror",
         "urllib3.ConnectTimeoutError",
         "urllib3.NewConnectionError",
