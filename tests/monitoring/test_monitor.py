@@ -289,6 +289,16 @@ def test_the_saved_queries_search_the_logs_of_every_section(template: Template) 
     ]
 
 
+def test_what_leaks_is_asked_of_functions_only() -> None:
+    """An API's access log has no LEAK or DEADLINE records, so nothing is saved that would search it for them."""
+    stack = Stack(App(), "Shop")
+    section = dataclasses.replace(SECTION, lane=Lane.ENTRY, log_groups=("access",))
+    monitor(stack, signals=[], section=section, on_call=None)
+
+    found = Template.from_stack(stack).find_resources("AWS::Logs::QueryDefinition")
+    assert set(found) == {"ResilientConstructsStoryQuery", "ResilientConstructsNeverCompletedQuery"}
+
+
 def test_a_query_over_more_log_groups_than_it_may_search_is_split() -> None:
     """The 51st log group goes to a second set of queries."""
     stack = Stack(App(), "Shop")
