@@ -28,6 +28,7 @@ from typing import Any, Protocol
 
 __all__ = ["WATCHDOG", "Signals", "Watchdog", "Watched"]
 
+_TURN = 0.001
 _SHORTEST_PAUSE = 0.005
 _LONGEST_PAUSE = 3600.0
 _NOT_MAIN = "the handler does not run in Python's main thread, the only one that can be interrupted"
@@ -188,6 +189,9 @@ class Watchdog:
         """Python's handler of ``SIGALRM``: runs in the main thread, between two steps of whatever it does."""
         watched = self.current
         if watched is not None:
+            if watched.due <= self.ticks():
+                # C code that looks for signals but keeps the lock: the thread must have its turn.
+                time.sleep(_TURN)
             error = watched.interruption(frame)
             if error is not None:
                 try:
