@@ -290,7 +290,7 @@ def test_the_saved_queries_search_the_logs_of_every_section(template: Template) 
 
 
 def test_what_leaks_is_asked_of_functions_only() -> None:
-    """An API's access log has no LEAK or DEADLINE records, so nothing is saved that would search it for them."""
+    """An API's access log has no LEAK or DEADLINE records, so nothing is saved that searches it for them."""
     stack = Stack(App(), "Shop")
     section = dataclasses.replace(SECTION, lane=Lane.ENTRY, log_groups=("access",))
     monitor(stack, signals=[], section=section, on_call=None)
