@@ -24,7 +24,7 @@ from .ladder import Ladder
 from .probe import RESOURCES, Probe, Reading, limits_of
 from .proc import process_stat
 from .records import METRICS, HealthLines, in_words, percent
-from .recycle import Interpreter, between_invocations, not_here
+from .recycle import Interpreter, Restarts, between_invocations, not_here
 from .shutdown import call_on_termination
 from .state import STATE_VARIABLE, from_text
 from .tmp import Inventory, is_own
@@ -37,6 +37,17 @@ _TELL_LEAK_EVERY = 600.0
 _ATTRIBUTION_SECONDS = 1.0
 
 
+def seconds_since_start() -> tuple[float, float]:
+    """Seconds since this process began, and those of them that the processor worked."""
+    # Field 22 of the line, of which the first two are cut off: clock ticks since the machine's start.
+    # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+    stat = process_stat("self")
+    if len(stat) < 20 or not hasattr(time, "CLOCK_BOOTTIME"):
+        return time.process_time(), time.process_time()
+    began = int(stat[19]) / os.sysconf("SC_CLK_TCK")
+    return max(time.clock_gettime(time.CLOCK_BOOTTIME) - began, 0), time.process_time()
+
+
 class Caretaker:
     """Keeps one environment well.
 
@@ -45,7 +56,12 @@ class Caretaker:
     :param clock: the time. Default: the machine's
     :param emit: takes each line
     :param probe: reads the figures. Default: this process's
+    :param interpreter: starts the interpreter again, when somebody calls ``between``. Default: this process's
+        own, with AWS's interface client calling ``between``, where both are as they should be
+    :param started: how many seconds ago this process began, and how many of them the processor worked
     :param leave: ends the process. Default: at once, without Python's own clean-up
+    :param collect: collects Python's garbage, and gives memory back to the system if it is told to
+    :param suspects: knows what leaked. Default: looks at this process
     """
 
     def __init__(
@@ -56,20 +72,24 @@ class Caretaker:
         clock: Clock = SYSTEM_CLOCK,
         emit: Callable[[str], None],
         probe: Probe | None = None,
+        interpreter: Restarts | None = None,
+        started: Callable[[], tuple[float, float]] = seconds_since_start,
         leave: Callable[[int], object] = os._exit,
+        collect: Callable[[bool], int] | None = None,
+        suspects: Suspects | None = None,
     ) -> None:
         service = env.get("RESILIENT_SERVICE", "service")
         function_name = env.get("AWS_LAMBDA_FUNCTION_NAME") or service
         state = from_text(env.get(STATE_VARIABLE), born=clock.wall())
         not_recycled = not_here(env) if settings.reexec else "the function's settings forbid it"
-        interpreter = None
-        if not_recycled is None:
-            interpreter = Interpreter()
-            if not interpreter.known:
+        if not_recycled is None and interpreter is None:
+            interpreter = own = Interpreter()
+            if not own.known:
                 not_recycled = "the process's first variables cannot be read"
             elif not between_invocations(self.between):
                 not_recycled = "the interface client is not the one that AWS's runtimes have"
         self._clock = clock
+        self._seconds_since_start = started
         self._on_lambda = bool(env.get("AWS_LAMBDA_RUNTIME_API"))
         self._restored = env.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start"
         self._probe = probe or Probe(limits_of(env))
@@ -93,6 +113,7 @@ class Caretaker:
             inventory=self._inventory,
             interpreter=interpreter,
             leave=leave,
+            collect=collect,
             replace=_replacing(env) if settings.update_function else None,
         )
         if settings.allocations:
@@ -100,7 +121,7 @@ class Caretaker:
 
             tracemalloc.start()
         self._asked_before = False
-        self._suspects = Suspects(self._inventory)
+        self._suspects = suspects or Suspects(self._inventory)
         self._fresh_due = False
         self._cure_due = False
         self._memory_due = False
@@ -179,9 +200,8 @@ class Caretaker:
         environment = self._environment
         self._ladder.between = True
         state = environment.state
-        environment.start_processor = time.process_time()
+        environment.start, environment.start_processor = self._seconds_since_start()
         if not state.at:
-            environment.start = _seconds_since_start()
             return
         environment.start = self._clock.wall() - state.at
         reading = self._probe.read_exactly()
@@ -269,16 +289,6 @@ class Caretaker:
             percents={METRICS[name]: share for name, share in percent(reading, limits).items()},
             in_use=in_words(reading, limits),
         )
-
-
-def _seconds_since_start() -> float:
-    """Seconds since this process began; what the processor took where that cannot be told."""
-    # Field 22 of the line, of which the first two are cut off: clock ticks since the machine's start.
-    # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
-    stat = process_stat("self")
-    if len(stat) < 20 or not hasattr(time, "CLOCK_BOOTTIME"):
-        return time.process_time()
-    return max(time.clock_gettime(time.CLOCK_BOOTTIME) - int(stat[19]) / os.sysconf("SC_CLK_TCK"), 0)
 
 
 def _replacing(env: Mapping[str, str]) -> Callable[[], str]:

@@ -10,11 +10,11 @@ from typing import Any
 from resilient_runtime.settings import HealthSettings
 
 from .environment import Environment, attempts_of
-from .judge import Abilities, after_cleaning, before_recycling, next_rung
+from .judge import Abilities, Rung, after_cleaning, before_recycling, next_rung
 from .probe import Reading
-from .proc import processes_below
+from .proc import own_processes
 from .records import in_words
-from .recycle import Interpreter, busy_threads, seconds_needed, unknown_children
+from .recycle import Restarts, busy_threads, seconds_needed, unknown_children
 from .state import State
 from .tmp import Inventory
 from .vitals import Vitals
@@ -22,8 +22,14 @@ from .vitals import Vitals
 __all__ = ["Ladder"]
 
 _CALLBACK_SECONDS = 1.0
-_CLEANING_SECONDS = 2.0
-"""What must be left of an invocation to clean up in its time: the callbacks' second, and as much again."""
+_CLEANING_SECONDS = 0.5
+"""What must be left of an invocation to clean up in its time."""
+
+_WAIT_FOR_TIME = 2
+_WAIT_FOR_WORK = 32
+_WAIT_FOR_NOTHING = 64
+"""Invocations until it is tried again, after a cure lacked time, met work in progress, or was not to be had.
+Each try closes the handler's pools, so it must not be made in every invocation."""
 
 _REPLACING_SECONDS = 10.0
 
@@ -43,6 +49,7 @@ class Ladder:
     :param inventory: what was in /tmp at first; None where /tmp is not the environment's own
     :param interpreter: starts the interpreter again; None where that is not possible
     :param leave: ends the process
+    :param collect: collects Python's garbage. Default: as :mod:`.cleanup` does
     :param replace: replaces all environments of the function, and tells whether it did
     """
 
@@ -53,9 +60,10 @@ class Ladder:
         vitals: Vitals,
         *,
         inventory: Inventory | None,
-        interpreter: Interpreter | None,
-        leave: Callable[[int], object] = os._exit,
-        replace: Callable[[], str] | None = None,
+        interpreter: Restarts | None,
+        leave: Callable[[int], object],
+        collect: Callable[[bool], int] | None,
+        replace: Callable[[], str] | None,
     ) -> None:
         self._settings = settings
         self._environment = environment
@@ -63,10 +71,13 @@ class Ladder:
         self._inventory = inventory
         self._interpreter = interpreter
         self._leave = leave
+        self._collect = collect
         self._replace = replace
         self.between = False
         self.told = dict(environment.state.told)
         self.leaving: tuple[str, ...] = ()
+        self._not_before = 0
+        self._known: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     def climb(self, attribute: Callable[[tuple[str, ...], Reading], None]) -> None:
         """Cure whatever is sick.
@@ -74,46 +85,59 @@ class Ladder:
         :param attribute: tells what leaked, before a cure takes the evidence away
         """
         vitals, environment = self._vitals, self._environment
+        if environment.invocations < self._not_before and self._knows(vitals.sick(vitals.last)):
+            return
         reading = vitals.probe.read_exactly()
-        sick, soon = vitals.sick(reading)
+        sick, soon = self._known = vitals.sick(reading)
         self.leaving = ()
         if not sick:
             return
         attribute(sick, reading)
-        can = Abilities(
-            recycle=self.between and environment.not_recycled is None,
-            exit=self._settings.exit and self._settings.retried and environment.lived >= _LEAST_LIFE,
-        )
-        rung, names = next_rung(sick, soon, vitals.courses, can, invocation=environment.invocations)
+        rung, names = self._next(sick, soon)
         if rung == "clean":
-            if environment.left() < _CLEANING_SECONDS and environment.remaining is not None:
-                environment.tell_once(
-                    "time to clean", "too little time was left of this invocation to clean up"
-                )
+            if environment.remaining is not None and environment.left() < _CLEANING_SECONDS:
+                self._wait(_WAIT_FOR_TIME)
                 return
             reading = self._clean(names, reading)
-            sick, soon = vitals.sick(reading)
+            sick, soon = self._known = vitals.sick(reading)
             if not sick:
                 return
-            rung, names = next_rung(
-                sick, soon, vitals.courses, can, invocation=environment.invocations, cleaned=True
-            )
+            rung, names = self._next(sick, soon, cleaned=True)
         if rung == "recycle":
             self._recycle(names, reading, soon)
             # Still here: not now, or not at all. Who will not live to the next chance may still leave.
-            can = can._replace(recycle=False)
-            rung, names = next_rung(
-                sick, soon, vitals.courses, can, invocation=environment.invocations, cleaned=True
-            )
+            rung, names = self._next(sick, soon, cleaned=True, recycle=False)
+        elif rung == "none":
+            self._wait(_WAIT_FOR_NOTHING)
         if rung == "exit":
             self.leaving = names
         elif rung == "none" and soon:
             self._give_up(soon, reading)
 
+    def _next(
+        self, sick: tuple[str, ...], soon: tuple[str, ...], *, cleaned: bool = False, recycle: bool = True
+    ) -> tuple[Rung, tuple[str, ...]]:
+        environment, settings = self._environment, self._settings
+        can = Abilities(
+            recycle=recycle and self.between and environment.not_recycled is None,
+            exit=settings.exit and settings.retried and environment.lived >= _LEAST_LIFE,
+        )
+        return next_rung(
+            sick, soon, self._vitals.courses, can, invocation=environment.invocations, cleaned=cleaned
+        )
+
+    def _wait(self, invocations: int) -> None:
+        self._not_before = self._environment.invocations + invocations
+
+    def _knows(self, now: tuple[tuple[str, ...], tuple[str, ...]]) -> bool:
+        """Whether nothing has become worse than it was when it was last tried."""
+        return all(set(names) <= set(known) for names, known in zip(now, self._known, strict=True))
+
     def leave_now(self, event: Any) -> None:
         """End the process before an event that its source sends again, when nothing else helped."""
-        names, self.leaving = self.leaving, ()
-        if attempts_of(event) > _MOST_RECEIVES:
+        names = tuple(name for name in self.leaving if name in self._vitals.sick(self._vitals.last)[1])
+        self.leaving = names
+        if not names or attempts_of(event) > _MOST_RECEIVES:
             return
         self._environment.tell(
             "EXITED",
@@ -127,13 +151,16 @@ class Ladder:
         self._leave(1)
 
     def _clean(self, names: tuple[str, ...], reading: Reading) -> Reading:
-        from .cleanup import clean
+        from .cleanup import clean, collect_garbage
 
         environment, vitals = self._environment, self._vitals
+        left = _CALLBACK_SECONDS if environment.remaining is None else environment.left() / 3
         done = clean(
             names,
             inventory=self._inventory,
             enough=vitals.enough("tmp", reading),
+            seconds=min(_CALLBACK_SECONDS, left),
+            collect=self._collect or collect_garbage,
             told=environment.note,
         )
         after = vitals.probe.read_exactly()
@@ -178,10 +205,10 @@ class Ladder:
                 f"not recycled for {reason}: that may take {needed:.1f} s, and {environment.left():.1f} s "
                 "were left of the invocation; a longer timeout or more memory makes room for it",
             )
+            self._wait(_WAIT_FOR_TIME)
             return
-        if not self._may_stop_everything(reason, soon):
-            return
-        if environment.left() < needed:  # the callbacks took what was there
+        if not self._may_stop_everything(reason, soon) or environment.left() < needed:
+            self._wait(_WAIT_FOR_WORK)
             return
         courses = {
             name: before_recycling(course, lived=environment.lived, threshold=self._settings.threshold)
@@ -203,7 +230,7 @@ class Ladder:
             fresh=vitals.fresh or Reading(),
             courses=courses,
             told=self.told,
-            children=tuple(processes_below(os.getpid())),
+            children=tuple(own_processes()),
         )
         vitals.probe.close()
         try:
@@ -219,7 +246,7 @@ class Ladder:
 
         environment = self._environment
         run_callbacks(_CALLBACK_SECONDS, environment.note)
-        if children := unknown_children(processes_below(os.getpid())):
+        if children := unknown_children(own_processes()):
             environment.tell_once(
                 "children",
                 f"not recycled for {reason}: {len(children)} processes that the handler started are running; "

@@ -16,13 +16,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from .proc import content_of, names_in, process_stat
 from .state import STATE_VARIABLE, from_text
 
 __all__ = [
     "Interpreter",
+    "Restarts",
     "between_invocations",
     "busy_threads",
     "not_here",
@@ -146,6 +147,13 @@ def unknown_children(found: list[int]) -> list[int]:
 
 def _runs(pid: int) -> bool:
     return process_stat(pid)[:1] not in ([], [b"Z"], [b"X"])
+
+
+class Restarts(Protocol):
+    """Who can put a fresh interpreter in this one's place."""
+
+    def start_again(self, state: str) -> object:
+        """Do it; whoever returns has not done it."""
 
 
 class Interpreter:
