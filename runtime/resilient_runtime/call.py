@@ -201,11 +201,21 @@ class Crossing:
 
 
 def outcome_of(error: BaseException | None) -> str:
-    """How a downstream call ended: ``succeeded``, ``failed``, or ``rejected`` (it said no)."""
+    """How a downstream call ended: ``succeeded``, ``failed``, ``rejected`` (it said no), or ``throttled``."""
     if error is None:
         return "succeeded"
-    # Whoever says no to one order is well: a rejection must never count against the downstream.
-    return "rejected" if isinstance(error, Reject) else "failed"
+    # Whoever says no to one order is well, and so is who asks for fewer calls: neither must ever count
+    # against the downstream.
+    if isinstance(error, Reject):
+        return "rejected"
+    return "throttled" if _asks_for_less(error) else "failed"
+
+
+def _asks_for_less(error: BaseException) -> bool:
+    # Our own GaveUp and Throttled say so; the exceptions of requests and httpx carry the answer 429.
+    if getattr(error, "throttled", False) is True:
+        return True
+    return getattr(getattr(error, "response", None), "status_code", None) == 429
 
 
 active_call: ContextVar[Call | None] = ContextVar("resilient_call", default=None)

@@ -4,10 +4,11 @@ import random
 import threading
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 from resilient_runtime import GaveUp, Retry, RetryBudget
-from resilient_runtime.call import Call, active_call
+from resilient_runtime.call import Call, active_call, outcome_of
 from resilient_runtime.retries import decide, next_delay
 from resilient_runtime.retry_signs import Sign
 from retry_world import Answer, World, ending
@@ -158,6 +159,31 @@ def test_the_invocations_deadline_is_known() -> None:
             policy.call(ending(Answer(503, {"Retry-After": "1"})))
     finally:
         active_call.reset(token)
+
+
+def test_the_end_of_a_downstream_call_is_known() -> None:
+    """Within a downstream call there is no more time than its timeout, even if the invocation has more."""
+    world = World()
+    policy = world.retry(left=Retry().left)
+    call = Call(remaining=lambda: 60_000, clock=policy.clock)
+    token = active_call.set(call)
+    try:
+        with call.downstream("Courier", timeout=2):
+            world.now = 0.5
+            with pytest.raises(GaveUp, match=r"does not fit into the 1.5 s that are left"):
+                policy.call(ending(Answer(503, {"Retry-After": "2"})))
+        assert policy.call(ending(Answer(503, {"Retry-After": "2"}), "ok")) == "ok"
+    finally:
+        active_call.reset(token)
+
+
+def test_throttling_does_not_count_against_a_downstream() -> None:
+    """A 429 is no failure of whoever was called, given up or not: the breaker must not open for it."""
+    for answer, outcome in ((Answer(429), "throttled"), (Answer(503), "failed")):
+        with pytest.raises(GaveUp) as raised:
+            World().retry().call(ending(answer))
+        assert outcome_of(raised.value) == outcome
+        assert outcome_of(requests.HTTPError(response=answer)) == outcome  # type: ignore[arg-type]
 
 
 @given(
