@@ -87,6 +87,8 @@ class Rejected(SendFailed):
 class Throttled(SendFailed):
     """The API is well, and takes no more requests for now (429)."""
 
+    throttled = True
+
 
 class Unavailable(SendFailed):
     """The API could not be reached, or could not store the message, until attempts or time were up."""

@@ -15,7 +15,7 @@ from accepting_api import AcceptingApi, Answer, problem
 from hypothesis import given
 from hypothesis import strategies as st
 from resilient_runtime import Retry, RetryBudget, StorageFirstClient
-from resilient_runtime.call import Call, active_call
+from resilient_runtime.call import Call, active_call, outcome_of
 from resilient_runtime.client import Accepted, Rejected, SendFailed, Throttled, Unavailable
 from resilient_runtime.correlation import is_valid
 from resilient_runtime.http_transport import HttpTransport
@@ -130,6 +130,7 @@ def test_lasting_throttling_is_no_outage() -> None:
     with AcceptingApi(*[BUSY] * 9) as api, Waits().client(api.url) as client:
         error = failed(client, Throttled)
     assert (error.status, error.accepted, error.attempts) == (429, "no", 5)
+    assert outcome_of(error) == "throttled"
     assert "send it again later with the same idempotency_key" in str(error)
 
 
