@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from .errors import SoakError
@@ -13,6 +14,9 @@ __all__ = ["explain"]
 
 _WARM_UP = 5
 _MOST_EXPLAINING = 200
+# Watching allocations makes a handler many times slower; a few invocations tell the line as well as many.
+_LONGEST = 2.0
+_FEWEST = 10
 
 
 def explain(
@@ -28,7 +32,8 @@ def explain(
             ask(environment, "baseline")
             done = 0
             reply = None
-            while done < most:
+            ends = time.monotonic() + _LONGEST
+            while done < most and (done < _FEWEST or time.monotonic() < ends):
                 reply = environment.invoke(orders.event)
                 if reply.error is not None:
                     break

@@ -30,6 +30,7 @@ _TMP = "/tmp"  # noqa: S108 (Lambda's, by name)
 _MOST_NOTES = 4096
 _MOST_TOLD = 5
 _FRAMES = 12
+_TRACED_FRAMES = 6
 _LEAST_SHARE = 0.05
 
 
@@ -244,7 +245,7 @@ def _allocations(now: dict[str, Any]) -> list[dict[str, Any]]:
     top = sorted(per_line.items(), key=lambda item: -item[1][0])[:_MOST_TOLD]
     least = top[0][1][0] * _LEAST_SHARE if top else 0
     return [
-        {"what": f"{count:,} objects", "where": where, "count": count, "bytes": size}
+        {"what": "allocation", "where": where, "count": count, "bytes": size}
         for where, (size, count) in top
         if size > least
     ]
@@ -287,7 +288,7 @@ def _general(name: str) -> str:
 if _EXPLAINS:
     import tracemalloc
 
-    tracemalloc.start(_FRAMES)
+    tracemalloc.start(_TRACED_FRAMES)
     sys.addaudithook(_notes.hear)
 
 _function = _find(os.environ["RESILIENT_SOAK_HANDLER"])
