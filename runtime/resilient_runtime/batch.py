@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 from .batch_budget import BatchBudget
 from .call import Boundary, Call, active_call
-from .deadline import exceeded_in
+from .deadline import DeadlineExceeded, exceeded_in
 from .in_progress import InProgress
 from .lifecycle import Guard, Remaining, kept_ms
 from .messages import group_of, read, records_of
@@ -190,20 +190,23 @@ class Batch:
         seconds = self._clock.ticks() - started
         reason = text_of(getattr(reject, "reason", reject))
         cause = None if reject.__cause__ is None else describe(reject.__cause__)
+        rejection = Rejection(
+            reason=reason,
+            error=cause,
+            correlation_id=call.correlation_id,
+            attempt=call.attempt,
+            function_name=self._lines.function_name,
+            request_id=call.request_id,
+            rejected_at=self._lines.timestamp(),
+        )
         try:
-            labelled = self._dead_letters.store(
-                record,
-                Rejection(
-                    reason=reason,
-                    error=cause,
-                    correlation_id=call.correlation_id,
-                    attempt=call.attempt,
-                    function_name=self._lines.function_name,
-                    request_id=call.request_id,
-                    rejected_at=self._lines.timestamp(),
-                ),
-            )
-        except Exception as error:  # noqa: BLE001  whatever kept it from being stored, the message returns
+            try:
+                # A queue that does not answer must not cost the batch what it has completed.
+                self._guard.enter()
+                labelled = self._dead_letters.store(record, rejection)
+            finally:
+                self._guard.leave()
+        except (Exception, DeadlineExceeded) as error:  # noqa: BLE001  whatever kept it from being stored
             self._failed(record, call, started, error, reason=reason, remedy=_NOT_STORED)
             return False
         self._tell(self._lines.rejected, call, seconds, reason=reason, error=cause, labelled=labelled)
