@@ -96,10 +96,16 @@ class Batch:
         :returns: Lambda's partial batch response, naming the messages to return to the queue
         :raises ValueError: when the event is no SQS batch, before any message is touched: all of it returns
         """
-        records = records_of(event)
         invocation = _Invocation(
             str(getattr(context, "aws_request_id", "")), remaining, kept_ms(self._guard.margin)
         )
+        try:
+            records = records_of(event)
+        except ValueError as error:
+            call = Call(correlation_id=invocation.request_id, request_id=invocation.request_id)
+            self._tell(self._lines.started, call)
+            self._tell(self._lines.failed, call, 0.0, error, event)
+            raise
         returned: list[str] = []
         stopped: set[str] = set()
         self._budget.begin()

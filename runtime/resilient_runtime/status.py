@@ -33,7 +33,7 @@ _P = ParamSpec("_P")
 
 _LONGEST_TEXT = 4096
 # Looked at past the cut, so that a secret across it is known as one.
-_BEYOND = 256
+_BEYOND = 4096
 _ENDS = ("Completed", "Failed", "Rejected")
 # A metric that never had data makes metric math over it empty, and an alarm on what started and did not end
 # silent, just where nothing ever completed. So each start counts none of each end.

@@ -36,7 +36,7 @@ def stack_of(error: BaseException, *, text: Callable[[str], str], code: Callable
         if entry.lstrip(" |+-").startswith('File "'):
             shown = code(entry)
         else:
-            shown = text(entry[: _LONGEST_MESSAGE + 256])[:_LONGEST_MESSAGE]
+            shown = text(entry[: 2 * _LONGEST_MESSAGE])[:_LONGEST_MESSAGE]
             if len(entry) > len(shown) and not shown.endswith("\n"):
                 shown += "…\n"
         kept.append(shown)
