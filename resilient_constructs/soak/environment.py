@@ -59,6 +59,8 @@ class ExecutionEnvironment:
     :param env: variables besides Lambda's own, which they may replace
     :param python_path: folders besides ``path`` in which modules are found
     :param engine: ``rie`` insists on AWS's emulator, ``plain`` on the stand-in. Default: AWS's where possible
+    :param isolate: whether it gets a ``/tmp`` and processes of its own, where the platform can; without,
+        the machine's ``/tmp`` is seen, and only what goes through ``TMPDIR`` is counted
     :param function_name: the value of ``AWS_LAMBDA_FUNCTION_NAME``
     :raises SoakError: when it cannot be started
     """
@@ -75,6 +77,7 @@ class ExecutionEnvironment:
         env: Mapping[str, str] | None = None,
         python_path: Sequence[Path] = (),
         engine: Engine = "auto",
+        isolate: bool = True,
         function_name: str = "soaked",
     ) -> None:
         self._wishes = Wishes(
@@ -88,6 +91,7 @@ class ExecutionEnvironment:
             python_path=[Path(one).resolve() for one in python_path],
             function_name=function_name,
         )
+        self._isolate = isolate
         self.engine, self._binary = launch.choose_engine(engine)
         self.restarts = 0
         """How often Lambda has started another process after the first one."""
@@ -224,6 +228,7 @@ class ExecutionEnvironment:
             keep=launch.below_tmp(wishes, self._binary),
             descriptors=wishes.descriptors,
             log=self._log,
+            isolate=self._isolate,
             inherited=inherited,
         )
 

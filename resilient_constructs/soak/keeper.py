@@ -19,6 +19,7 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import select
 import signal
 import sys
@@ -44,7 +45,7 @@ def main() -> int:
         signal.signal(number, lambda *_: sys.exit(1))
     _control(_SUBREAPER)
     code = 1
-    for level in _levels():
+    for level in _levels() if orders["isolate"] else (0,):
         child = _fork(partial(_isolated, level, orders))
         try:
             code = _watch(child, orders["owner"])
@@ -59,8 +60,10 @@ def _levels() -> Sequence[int]:
     """What to try, best first; 0 isolates nothing."""
     if sys.platform != "linux":
         return (0,)
-    user = _NEW_USER if os.geteuid() else 0
-    return (_NEW_MOUNTS | _NEW_PROCESSES | user, _NEW_MOUNTS | user, 0)
+    everything = _NEW_MOUNTS | _NEW_PROCESSES
+    # Root may do without a user namespace, unless a container took that right away.
+    with_user = (everything | _NEW_USER, _NEW_MOUNTS | _NEW_USER, 0)
+    return with_user if os.geteuid() else (everything, _NEW_MOUNTS, *with_user)
 
 
 def _isolated(level: int, orders: dict[str, Any]) -> int:
@@ -123,8 +126,6 @@ def _mount_tmp(size_mb: int, keep: Sequence[str]) -> None:
 
 
 def _limit_descriptors(most: int) -> None:
-    import resource
-
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     least = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (least, least))
@@ -132,6 +133,7 @@ def _limit_descriptors(most: int) -> None:
 
 def _watch(child: int, owner: int) -> int:
     """Wait for the child's end; also end when the owner is gone or closes the watch pipe."""
+    tick = _TICK / 64
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
@@ -139,9 +141,11 @@ def _watch(child: int, owner: int) -> int:
         # A forked child of the owner may hold the pipe open after the owner died: look at both.
         if os.getppid() != owner:
             return 1
-        readable, _, _ = select.select([0], [], [], _TICK)
+        readable, _, _ = select.select([0], [], [], tick)
         if readable and not os.read(0, 1):
             return 1
+        # What cannot be isolated ends at once, and the next level should not have to wait.
+        tick = min(_TICK, 2 * tick)
 
 
 def _end(child: int) -> None:

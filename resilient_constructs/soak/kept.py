@@ -32,6 +32,7 @@ class Kept:
     :param keep: folders below ``/tmp`` that stay visible, outer ones first
     :param descriptors: open file descriptors per process
     :param log: takes everything that the command and its children print
+    :param isolate: whether to try for namespaces
     :param inherited: descriptors that the command inherits
     :raises SoakError: when it does not start
     """
@@ -47,6 +48,7 @@ class Kept:
         keep: Sequence[str],
         descriptors: int,
         log: Path,
+        isolate: bool = True,
         inherited: Sequence[int] = (),
     ) -> None:
         self._log = log
@@ -61,6 +63,7 @@ class Kept:
             "tmpdir": str(tmpdir),
             "keep": list(keep),
             "descriptors": descriptors,
+            "isolate": isolate,
         }
         with log.open("ab") as out:
             self._process = subprocess.Popen(
