@@ -52,9 +52,7 @@ class GaveUp(Exception):  # noqa: N818
     ) -> None:
         tries = "attempt" if attempts == 1 else "attempts"
         how = sign.text or repr(last)
-        super().__init__(
-            f"{what}: gave up after {attempts} {tries} in {seconds:.1f} s: {why}; last: {how}"
-        )
+        super().__init__(f"{what}: gave up after {attempts} {tries} in {seconds:.1f} s: {why}; last: {how}")
         self.attempts = attempts
         self.seconds = seconds
         self.why = why
@@ -122,6 +120,11 @@ class Retry:
     :param also: exceptions that are worth another attempt besides those of the network, such as
         ``psycopg.OperationalError``
     :param budget: what the retries are taken from. Default: one that all policies of the environment share
+    :param clock: the time. Default: the machine's
+    :param random: a number from 0 up to but not including 1. Default: by the operating system
+    :param sleep: waits so many seconds. Default: ``time.sleep``
+    :param left: seconds that the work in progress may still take, None for no end. Default: as the call in
+        progress has it
     :raises ValueError: when a number is out of its range
     """
 
