@@ -155,8 +155,9 @@ class Deadline:
         self._armed = armed = _Armed(self, now, left, now + seconds)
         if self._setting == 0:
             return
-        # Where Python itself is stuck, all stacks are dumped when four tenths of the margin are gone.
-        watching = self._watchdog.watch(armed, seconds=seconds, dump=seconds + (left - seconds) * 0.4)
+        # Where Python itself is stuck, the stack is dumped when half of the margin is gone: not earlier, as
+        # the watchdog may have to wait for its turn among busy threads.
+        watching = self._watchdog.watch(armed, seconds=seconds, dump=(seconds + left) / 2)
         if watching and self._tell is not None and self._watchdog.cannot_interrupt is not None:
             tell, self._tell = self._tell, None
             tell(self._watchdog.cannot_interrupt)

@@ -133,7 +133,7 @@ def test_nothing_of_one_invocation_reaches_the_next() -> None:
     """After an invocation no timer runs, and the next one has a deadline of its own."""
     world = World()
     world.begin(3)
-    assert world.signals.dump == pytest.approx(2.82)
+    assert world.signals.dump == pytest.approx(2.85)
     world.deadline.disarm()
     assert world.signals.dump is None
     assert world.watchdog.current is None
