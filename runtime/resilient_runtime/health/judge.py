@@ -31,7 +31,7 @@ Rung = Literal["none", "clean", "recycle", "exit"]
 _CLEAN_AGAIN_AFTER = 64
 """Invocations after which a cleaning that did not help is tried again; sooner it finds the same."""
 
-_SHORT_LIFE = 32
+_SHORT_LIFE = 64
 """Invocations. Who is over the threshold again after so few leaks fast, or simply needs that much."""
 
 _LONG_LIFE = 256

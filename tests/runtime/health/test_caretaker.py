@@ -144,7 +144,7 @@ def test_an_environment_that_settles_at_a_high_level_is_left_in_peace(
         now = getattr(body.reading, name)
         body.invoke(**{name: min(step, level - now)})
         assert not body.failed
-    assert body.recycles <= 700 // 32 if steps > 31 else body.recycles <= 8
+    assert body.recycles <= 6
 
 
 @settings(max_examples=30, deadline=None)
