@@ -1,8 +1,7 @@
 """Looks after one execution environment: before, after and between its invocations.
 
 What is done in every invocation takes a few microseconds: one reading, compared with a few numbers. All else
-happens rarely, and where AWS's interface client lets us, after the answer was sent, so that no caller waits
-for it.
+happens rarely, and where AWS's interface client lets us, after the answer was sent.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import Any
 
 from resilient_runtime.settings import HealthSettings
 
+from .callbacks import run_callbacks
 from .environment import Environment, attempts_of
 from .judge import Abilities, Rung, after_cleaning, before_recycling, next_rung
 from .probe import Reading
@@ -93,18 +94,20 @@ class Ladder:
         if not sick:
             return
         attribute(sick, reading)
+        cleaned = False
         rung, names = self._next(sick, soon)
         if rung == "clean":
             if environment.remaining is not None and environment.left() < _CLEANING_SECONDS:
                 self._wait(_WAIT_FOR_TIME)
                 return
+            cleaned = True
             reading = self._clean(names, reading)
             sick, soon = self._known = vitals.sick(reading)
             if not sick:
                 return
             rung, names = self._next(sick, soon, cleaned=True)
         if rung == "recycle":
-            self._recycle(names, reading, soon)
+            self._recycle(names, reading, soon, called=cleaned)
             # Still here: not now, or not at all. Who will not live to the next chance may still leave.
             rung, names = self._next(sick, soon, cleaned=True, recycle=False)
         elif rung == "none":
@@ -187,7 +190,9 @@ class Ladder:
         )
         return after
 
-    def _recycle(self, names: tuple[str, ...], reading: Reading, soon: tuple[str, ...]) -> None:
+    def _recycle(
+        self, names: tuple[str, ...], reading: Reading, soon: tuple[str, ...], *, called: bool
+    ) -> None:
         environment, vitals, interpreter = self._environment, self._vitals, self._interpreter
         if interpreter is None:
             return
@@ -207,6 +212,8 @@ class Ladder:
             )
             self._wait(_WAIT_FOR_TIME)
             return
+        if not called:
+            run_callbacks(_CALLBACK_SECONDS, environment.note)
         if not self._may_stop_everything(reason, soon) or environment.left() < needed:
             self._wait(_WAIT_FOR_WORK)
             return
@@ -242,10 +249,7 @@ class Ladder:
             vitals.probe.open()
 
     def _may_stop_everything(self, reason: str, soon: tuple[str, ...]) -> bool:
-        from .callbacks import run_callbacks
-
         environment = self._environment
-        run_callbacks(_CALLBACK_SECONDS, environment.note)
         if children := unknown_children(own_processes()):
             environment.tell_once(
                 "children",
