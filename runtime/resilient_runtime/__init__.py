@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .client import SendFailed, StorageFirstClient
     from .configured import ConfigurationUnavailable, UnknownConfiguration, configuration
     from .connections import Connections, PoolExhausted
-    from .deadline import DeadlineExceeded
     from .health.callbacks import keep_in_tmp, on_recycle
+    from .interruption import DeadlineExceeded
     from .reject import Reject
     from .retries import GaveUp, Retry, RetryBudget
 
@@ -46,7 +46,7 @@ _HOMES = {
     "Call": "call",
     "ConfigurationUnavailable": "configured",
     "Connections": "connections",
-    "DeadlineExceeded": "deadline",
+    "DeadlineExceeded": "interruption",
     "GaveUp": "retries",
     "PoolExhausted": "connections",
     "Reject": "reject",

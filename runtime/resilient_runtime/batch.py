@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, Protocol
 
 from .batch_budget import BatchBudget
 from .call import Boundary, Call, active_call
-from .deadline import DeadlineExceeded, exceeded_in
 from .in_progress import InProgress
+from .interruption import DeadlineExceeded, exceeded_in
 from .lifecycle import Guard, Remaining, kept_ms
 from .messages import group_of, read, records_of
 from .reject import Reject

@@ -20,7 +20,7 @@ from typing import Any, cast
 
 from .batch import refuse_unfinished
 from .call import Call
-from .deadline import DeadlineExceeded
+from .interruption import DeadlineExceeded
 from .rare_records import RareRecords
 from .settings import IdempotencySettings
 

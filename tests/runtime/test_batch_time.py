@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lambda_events import FIFO, STANDARD, App, Ticking, batch_of, returned, sqs_record
 from resilient_runtime import Call, Reject, current_call
 from resilient_runtime.clock import Clock
-from resilient_runtime.deadline import DeadlineExceeded
+from resilient_runtime.interruption import DeadlineExceeded
 from resilient_runtime.lifecycle import NoGuard
 
 

@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from pretended_watch import World, in_handler
-from resilient_runtime.deadline import (
-    Deadline,
+from resilient_runtime.deadline import Deadline, margin_for
+from resilient_runtime.interruption import (
     DeadlineExceeded,
     InvocationTimedOut,
     exceeded_in,
-    margin_for,
     timed_out,
 )
 

@@ -14,7 +14,8 @@ import pytest
 _RUNTIME = Path(__file__).parents[2] / "runtime"
 _BEFORE = """
 import json, os, signal, socket, sys, threading, time
-from resilient_runtime.deadline import Deadline, DeadlineExceeded, exceeded_in
+from resilient_runtime.deadline import Deadline
+from resilient_runtime.interruption import DeadlineExceeded, exceeded_in
 
 firings, told, said = [], [], {}
 deadline = Deadline(setting=None, on_fire=firings.append, tell=told.append)

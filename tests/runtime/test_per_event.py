@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lambda_events import App, Context, bridge_event
 from resilient_runtime import current_call
-from resilient_runtime.deadline import DeadlineExceeded, InvocationTimedOut
+from resilient_runtime.interruption import DeadlineExceeded, InvocationTimedOut
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
