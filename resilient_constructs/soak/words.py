@@ -5,7 +5,7 @@ from __future__ import annotations
 from .prediction import Outlook
 from .story import Culprit, Resource, ResourceName, Story, amount
 
-__all__ = ["NAMES", "culprit_line", "engine_line", "resource_row", "verdict"]
+__all__ = ["NAMES", "culprit_line", "engine_line", "rate", "resource_row", "verdict"]
 
 NAMES = {
     "descriptors": "descriptors",
@@ -22,7 +22,7 @@ def verdict(story: Story) -> tuple[str, str]:
     made = f"{len(story.observations):,} invocations"
     if story.leak is not None and story.predicted is not None:
         resource = story.resources[story.leak]
-        leaks = f"each invocation leaves {_rate(story.leak, resource.outlook.per_call)} behind"
+        leaks = f"each invocation leaves {rate(story.leak, resource.outlook.per_call)} behind"
         if story.failed_at is None:
             return (
                 f"{NAMES[story.leak]} will run out at invocation {story.predicted.fails_at:,}",
@@ -38,8 +38,12 @@ def verdict(story: Story) -> tuple[str, str]:
             f"failed at invocation {story.failed_at:,}",
             f"{story.error.type}: {story.error.message}; nothing that was measured leaks",
         )
-    healed = f"; recycled {story.recycles:,} times without a failed invocation" if story.recycles else ""
-    return "no leak", f"{made}, and nothing keeps growing{healed}"
+    if story.recycles:
+        return (
+            "no failure",
+            f"{made}; the runtime was recycled {story.recycles:,} times, unseen by any caller",
+        )
+    return "no leak", f"{made}, and nothing keeps growing"
 
 
 def resource_row(resource: Resource) -> tuple[str, str, str, str, str, str]:
@@ -81,10 +85,11 @@ def _range(outlook: Outlook) -> str:
     if outlook.interval is None:
         return "no interval"
     low, high = outlook.interval
-    return f"95 %: {low:,} to {high:,}" if low != high else f"95 %: {low:,}"
+    return f"95 %: {low:,} to {high:,}" if low != high else f"95 %: {low:,} exactly"
 
 
-def _rate(name: ResourceName, value: float) -> str:
+def rate(name: ResourceName, value: float) -> str:
+    """Growth with its unit."""
     number = _number(name, value)
     if name in ("memory", "tmp"):
         return number

@@ -64,7 +64,7 @@ def test_the_cache_and_the_sam_cli_are_looked_into(
 
 
 def test_it_is_taken_out_of_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine's binary is taken out of the wheel and can be executed; a second time nothing is fetched."""
+    """The machine's binary is taken out of the wheel, executable; a second time nothing is fetched."""
     calls = []
 
     def download(folder: Path) -> Path:

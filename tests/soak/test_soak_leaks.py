@@ -182,3 +182,21 @@ def test_a_handler_of_messages_is_soaked_by_the_runtime(function: str, clean: bo
         assert story.leak == "descriptors"
     else:
         assert story.failed_at == 1
+
+
+def test_a_wrapped_handler_that_leaks_is_cured() -> None:
+    """Under the runtime a leak is recycled before it fails: no failure, and it is told all the same."""
+    given = orders_from(
+        "leaky:descriptor",
+        event=None,
+        path=HANDLERS,
+        env=[],
+        engine="rie",
+        wrapped=True,
+        mode="event",
+        numbers={**_NUMBERS, "invocations": 300, "descriptors": 128},
+    )
+    story = soak(given)
+    assert story.clean
+    assert story.recycles > 0
+    assert "descriptors grow by 1 descriptor per invocation" in story.notes[0]

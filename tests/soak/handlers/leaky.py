@@ -37,7 +37,7 @@ def memory(event, context):
 
 
 def small_objects(event, context):
-    _kept.append([str(number) for number in range(2_000)])
+    _kept.append([str(number) for number in range(6_000)])
 
 
 def now_and_then(event, context):
