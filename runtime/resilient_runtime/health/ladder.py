@@ -203,10 +203,11 @@ class Ladder:
             environment.start_processor,
             memory_mb=None if memory is None else memory // (1024 * 1024),
             measured=environment.state.recycles > 0,
+            dying=bool(soon),
         )
         if environment.left() < needed:
             environment.tell_once(
-                "time to recycle",
+                f"time to recycle {bool(soon)}",
                 f"not recycled for {reason}: that may take {needed:.1f} s, and {environment.left():.1f} s "
                 "were left of the invocation; a longer timeout or more memory makes room for it",
             )

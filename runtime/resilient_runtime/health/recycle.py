@@ -44,6 +44,7 @@ _MB_PER_PROCESSOR = 1769
 """https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html"""
 
 _SAFETY = 2.0
+_SAFETY_OF_THE_DYING = 1.25
 _AT_LEAST = 0.25
 _MOST_FAILED_STARTS = 2
 
@@ -62,7 +63,9 @@ def not_here(env: Mapping[str, str]) -> str | None:
     return None
 
 
-def seconds_needed(start: float, processor: float, *, memory_mb: int | None, measured: bool) -> float:
+def seconds_needed(
+    start: float, processor: float, *, memory_mb: int | None, measured: bool, dying: bool = False
+) -> float:
     """How much of an invocation must be left to re-execute the interpreter in it.
 
     A first start runs on a whole processor, which Lambda lends for it; a re-execution has only what belongs
@@ -71,10 +74,11 @@ def seconds_needed(start: float, processor: float, *, memory_mb: int | None, mea
     :param start: seconds that the last start took
     :param processor: seconds of it that the processor worked
     :param measured: whether that was a re-execution already
+    :param dying: whether the environment fails within a few invocations: then less must do
     """
     if not measured and memory_mb:
         start += processor * max(_MB_PER_PROCESSOR / memory_mb - 1, 0)
-    return _AT_LEAST + _SAFETY * start
+    return _AT_LEAST + (_SAFETY_OF_THE_DYING if dying else _SAFETY) * start
 
 
 def between_invocations(act: Callable[[], None]) -> bool:

@@ -120,6 +120,7 @@ def test_a_first_start_had_a_whole_processor_and_a_recycle_has_not() -> None:
     assert at_128 == pytest.approx(0.25 + 2 * (0.1 + 0.2 * 1769 / 128))
     assert seconds_needed(0.3, 0.2, memory_mb=128, measured=True) == pytest.approx(0.25 + 0.6)
     assert seconds_needed(0.3, 0.2, memory_mb=None, measured=False) == pytest.approx(0.25 + 0.6)
+    assert seconds_needed(0.3, 0.2, memory_mb=None, measured=True, dying=True) == pytest.approx(0.625)
 
 
 class Client:
