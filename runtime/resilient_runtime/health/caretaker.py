@@ -84,7 +84,7 @@ class Caretaker:
         if not_recycled is None and interpreter is None:
             interpreter = own = Interpreter()
             if not own.known:
-                not_recycled = "the process's first variables cannot be read"
+                not_recycled = "this system does not tell how the interpreter was started"
             elif not between_invocations(self.between):
                 not_recycled = "the interface client is not the one that AWS's runtimes have"
         self._clock = clock

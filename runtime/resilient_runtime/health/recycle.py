@@ -58,8 +58,6 @@ def not_here(env: Mapping[str, str]) -> str | None:
         return "this environment runs invocations side by side"
     if not env.get("AWS_LAMBDA_RUNTIME_API"):
         return "this is not Lambda"
-    if not hasattr(sys, "orig_argv") or not sys.executable or not names_in("/proc/self/fd"):
-        return "this system does not tell how the interpreter was started"
     return None
 
 
@@ -178,8 +176,8 @@ class Interpreter:
 
     @property
     def known(self) -> bool:
-        """Whether the variables could be read, and are this process's."""
-        return b"AWS_LAMBDA_RUNTIME_API=" in self._environ
+        """Whether it is known how, and the variables could be read and are this process's."""
+        return bool(sys.executable and sys.orig_argv) and b"AWS_LAMBDA_RUNTIME_API=" in self._environ
 
     def start_again(self, state: str) -> NoReturn:
         """Replace this interpreter by a fresh one that is told ``state``.

@@ -16,8 +16,6 @@ from resilient_runtime.health.memory import Snapshot, grown, lines_of_open
 from resilient_runtime.health.names import pattern_of
 from resilient_runtime.health.tmp import Inventory
 
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
-
 CACHE: list[bytes] = []
 
 
@@ -26,7 +24,6 @@ def counted(found: list[dict[str, Any]]) -> dict[str, int]:
     return {one["what"]: one["count"] for one in found}
 
 
-@linux_only
 def test_open_files_are_told_by_the_pattern_of_their_path(tmp_path: Path) -> None:
     """Twenty numbered files are one suspect; what was open before is none."""
     old = (tmp_path / "old.txt").open("w")
@@ -40,7 +37,6 @@ def test_open_files_are_told_by_the_pattern_of_their_path(tmp_path: Path) -> Non
         file.close()
 
 
-@linux_only
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_sockets_are_told_by_their_peer(address: str) -> None:
     """A pool that grows names the server it is connected with."""
@@ -60,7 +56,6 @@ def test_sockets_are_told_by_their_peer(address: str) -> None:
             client.close()
 
 
-@linux_only
 def test_pipes_and_unconnected_sockets_have_names_too() -> None:
     """What has neither path nor peer is told by its kind."""
     suspects = Suspects(None)
@@ -75,7 +70,6 @@ def test_pipes_and_unconnected_sockets_have_names_too() -> None:
         os.close(end)
 
 
-@linux_only
 def test_what_fills_tmp_is_told_by_name_and_size(tmp_path: Path) -> None:
     """The pattern with the most bytes comes first."""
     inventory = Inventory(str(tmp_path))
@@ -88,7 +82,6 @@ def test_what_fills_tmp_is_told_by_name_and_size(tmp_path: Path) -> None:
     assert second["count"] == 4
 
 
-@linux_only
 def test_threads_and_processes_are_told_by_name_without_arguments() -> None:
     """What was running before is none of it; an argument may be a secret."""
     suspects = Suspects(None)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -94,7 +93,6 @@ time.sleep(30)
         ("forks", ["True", f"child -{int(signal.SIGTERM)}", "closed"], 0),
     ],
 )
-@pytest.mark.skipif(os.name != "posix", reason="SIGTERM")
 def test_a_terminated_environment_closes_what_was_registered(how: str, said: list[str], code: int) -> None:
     """SIGTERM runs the callbacks, but not in a forked process, nor in place of the user's own handler."""
     process = subprocess.Popen(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from resilient_runtime.health.probe import RESOURCES, Reading
 from resilient_runtime.health.state import STATE_VARIABLE
 from resilient_runtime.settings import HealthSettings
+from resilient_runtime.stores.own_function import OwnFunction
 
 
 def test_a_healthy_environment_says_how_it_is_once_and_then_once_a_minute() -> None:
@@ -288,3 +289,47 @@ def test_an_error_between_two_invocations_is_told_once_and_goes_no_further() -> 
     body.caretaker.between()
     body.caretaker.between()
     assert [line["note"] for line in body.lines if "note" in line] == ["health failed: RuntimeError: no idea"]
+
+
+@pytest.mark.parametrize("outcome", ["replaced", "replaced by another environment"])
+def test_the_function_is_updated_when_nothing_else_is_left_and_it_is_allowed(
+    outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once per environment, just before it would fail; it is counted when it was this one that did it."""
+    calls: list[int] = []
+
+    def replace(self: OwnFunction) -> str:
+        calls.append(1)
+        return outcome
+
+    monkeypatch.setattr(OwnFunction, "replace_environments", replace)
+    body = Body(settings=HealthSettings(reexec=False, exit=False, update_function=True))
+    for _ in range(1300):
+        body.invoke(descriptors=1 if body.reading.descriptors < 1020 else 0)  # type: ignore[operator]
+    assert calls == [1]
+    (told,) = body.told("REPLACED")
+    assert told["outcome"] == outcome
+    assert told.get("Replaced") == (1 if outcome == "replaced" else None)
+
+
+def test_an_update_that_is_refused_is_told_and_fails_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing permission is one line in the log."""
+
+    def refuse(self: OwnFunction) -> str:
+        raise PermissionError("lambda:UpdateFunctionConfiguration")
+
+    monkeypatch.setattr(OwnFunction, "replace_environments", refuse)
+    body = Body(settings=HealthSettings(reexec=False, exit=False, update_function=True))
+    for _ in range(1300):
+        body.invoke(descriptors=1 if body.reading.descriptors < 1020 else 0)  # type: ignore[operator]
+    notes = [line["note"] for line in body.lines if "UpdateFunctionConfiguration" in line.get("note", "")]
+    assert len(notes) == 1
+
+
+def test_a_function_that_is_not_told_to_never_updates_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last rung is off by default."""
+    monkeypatch.setattr(OwnFunction, "replace_environments", lambda self: pytest.fail("it must not"))
+    body = Body(settings=HealthSettings(reexec=False, exit=False))
+    for _ in range(1010):
+        body.invoke(descriptors=1)
+    assert body.told("REPLACED") == []

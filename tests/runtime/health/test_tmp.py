@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from resilient_runtime.health.names import pattern_of
 from resilient_runtime.health.tmp import File, Inventory, choose, held_files, is_own
 
 KB = 1024
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 
 
 def write(path: Path, *, kilobytes: int = 8, age: float = 0) -> Path:
@@ -34,7 +32,6 @@ def inventory(tmp_path: Path) -> Inventory:
     return found
 
 
-@linux_only
 def test_what_is_new_and_left_behind_is_removed(inventory: Inventory, tmp_path: Path) -> None:
     """New files go, what was there from the start stays."""
     for number in range(5):
@@ -44,7 +41,6 @@ def test_what_is_new_and_left_behind_is_removed(inventory: Inventory, tmp_path: 
     assert {one.name for one in tmp_path.iterdir()} == {"model.bin", "work", ".resilient-environment"}
 
 
-@linux_only
 def test_no_more_is_removed_than_must_be_and_the_oldest_goes_first(
     inventory: Inventory, tmp_path: Path
 ) -> None:
@@ -60,7 +56,6 @@ def test_no_more_is_removed_than_must_be_and_the_oldest_goes_first(
     ]
 
 
-@linux_only
 def test_a_file_that_is_open_or_mapped_stays(inventory: Inventory, tmp_path: Path) -> None:
     """What a process works with is not taken from under it."""
     import mmap
@@ -75,7 +70,6 @@ def test_a_file_that_is_open_or_mapped_stays(inventory: Inventory, tmp_path: Pat
     mapped.close()
 
 
-@linux_only
 def test_what_the_code_asked_to_keep_stays_after_a_recycle_too(
     inventory: Inventory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,7 +87,6 @@ def test_what_the_code_asked_to_keep_stays_after_a_recycle_too(
     assert (tmp_path / "cache" / "a" / "one.bin").exists()
 
 
-@linux_only
 def test_folders_that_are_left_empty_go_too_unless_they_were_there_first(
     inventory: Inventory, tmp_path: Path
 ) -> None:
@@ -105,7 +98,6 @@ def test_folders_that_are_left_empty_go_too_unless_they_were_there_first(
     assert (tmp_path / "work").is_dir()
 
 
-@linux_only
 def test_links_are_neither_followed_nor_removed(inventory: Inventory, tmp_path: Path) -> None:
     """A link out of /tmp takes nothing outside with it."""
     outside = write(tmp_path.parent / f"{tmp_path.name}-outside" / "precious.bin")
@@ -153,7 +145,6 @@ def test_a_machine_that_others_use_is_not_cleaned(tmp_path: Path) -> None:
     assert is_own({}, proc=str(tmp_path / "few"))
 
 
-@linux_only
 def test_who_holds_what_is_told_for_this_process(tmp_path: Path) -> None:
     """An open file is among the held ones, also after it lost its name."""
     path = write(tmp_path / "page.html")
