@@ -21,13 +21,12 @@ _WIDE = 2.2
 
 
 def figure(story: Story) -> go.Figure:
-    """All panels over one axis of invocations."""
+    """All panels; what leaks is shown as far as its forecast, the rest as far as it was seen."""
     resources = list(story.resources.values())
     titles = [f"{NAMES[one.name][0].upper()}{NAMES[one.name][1:]}{_unit(one)}" for one in resources]
     plot = make_subplots(
         rows=len(resources) + 1,
         cols=1,
-        shared_xaxes=True,
         vertical_spacing=_GAP,
         row_heights=[_WIDE if one.name == story.leak else 1 for one in resources] + [1],
         subplot_titles=[*titles, "Latency, milliseconds, seen from outside"],
@@ -37,7 +36,10 @@ def figure(story: Story) -> go.Figure:
         _use(plot, row, resource, last, leaking=resource.name == story.leak, story=story)
     _latency(plot, len(resources) + 1, story)
     _mark_failure(plot, story)
-    _dress(plot, last, len(resources) + 1)
+    _dress(plot, max(2, len(story.observations)), len(resources) + 1)
+    for row, resource in enumerate(resources, start=1):
+        if resource.name == story.leak:
+            plot.update_xaxes(range=[0, last * 1.01], row=row, col=1)
     return plot
 
 

@@ -46,7 +46,7 @@ def render_report(story: Story) -> str:
 <h1>{escape(story.handler)}, kept warm</h1>
 <p class="lead">One execution environment, invoked {len(story.observations):,} times in a row with Lambda's
 limits: {escape(engine_line(story))}.</p>
-<div class="{kind}"><b>{escape(headline)}</b><span>{escape(rest)}</span></div>
+<div class="{kind}"><b>{escape(headline[0].upper() + headline[1:])}</b><span>{escape(rest)}</span></div>
 {_resources(story)}
 {_listed(left_behind, [culprit_line(one) for one in story.culprits])}
 {_listed("To be known", story.notes)}

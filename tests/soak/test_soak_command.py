@@ -49,7 +49,7 @@ def test_a_leak_ends_in_1_and_is_told(engine: str, tmp_path: Path) -> None:
     assert "each invocation leaves 1 descriptor behind" in said
     assert "/dev/null, from leaky.py:" in said
     page = report.read_text(encoding="utf-8")
-    assert f"descriptors will run out at invocation {result['fails_at']:,}" in page
+    assert f"Descriptors will run out at invocation {result['fails_at']:,}" in page
     assert "src=" not in page.partition("<section")[0]
 
 
