@@ -305,7 +305,7 @@ def test_the_function_is_updated_when_nothing_else_is_left_and_it_is_allowed(
     monkeypatch.setattr(OwnFunction, "replace_environments", replace)
     body = Body(settings=HealthSettings(reexec=False, exit=False, update_function=True))
     for _ in range(1300):
-        body.invoke(descriptors=1 if body.reading.descriptors < 1020 else 0)  # type: ignore[operator]
+        body.invoke(descriptors=1 if body.reading.descriptors < 1023 else 0)  # type: ignore[operator]
     assert calls == [1]
     (told,) = body.told("REPLACED")
     assert told["outcome"] == outcome
@@ -321,7 +321,7 @@ def test_an_update_that_is_refused_is_told_and_fails_nothing(monkeypatch: pytest
     monkeypatch.setattr(OwnFunction, "replace_environments", refuse)
     body = Body(settings=HealthSettings(reexec=False, exit=False, update_function=True))
     for _ in range(1300):
-        body.invoke(descriptors=1 if body.reading.descriptors < 1020 else 0)  # type: ignore[operator]
+        body.invoke(descriptors=1 if body.reading.descriptors < 1023 else 0)  # type: ignore[operator]
     notes = [line["note"] for line in body.lines if "UpdateFunctionConfiguration" in line.get("note", "")]
     assert len(notes) == 1
 
