@@ -21,6 +21,7 @@ import json
 import os
 import resource
 import select
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -32,6 +33,7 @@ __all__ = ["main"]
 
 _TICK = 0.1
 _CANNOT_ISOLATE = 99
+_NOBODY_WANTS_IT = 98
 # linux/sched.h, sys/mount.h, linux/prctl.h
 _NEW_MOUNTS, _NEW_USER, _NEW_PROCESSES = 0x00020000, 0x10000000, 0x20000000
 _READ_ONLY, _REMOUNT, _BIND, _RECURSIVE, _PRIVATE = 1, 32, 4096, 16384, 1 << 18
@@ -53,6 +55,8 @@ def main() -> int:
             _end(child)
         if code != _CANNOT_ISOLATE:
             break
+    if code == _NOBODY_WANTS_IT:
+        shutil.rmtree(orders["folder"], ignore_errors=True)
     return code
 
 
@@ -140,10 +144,10 @@ def _watch(child: int, owner: int) -> int:
             return _code(status)
         # A forked child of the owner may hold the pipe open after the owner died: look at both.
         if os.getppid() != owner:
-            return 1
+            return _NOBODY_WANTS_IT
         readable, _, _ = select.select([0], [], [], tick)
         if readable and not os.read(0, 1):
-            return 1
+            return _NOBODY_WANTS_IT
         # What cannot be isolated ends at once, and the next level should not have to wait.
         tick = min(_TICK, 2 * tick)
 

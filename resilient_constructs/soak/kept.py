@@ -31,7 +31,7 @@ class Kept:
     :param tmpdir: what ``TMPDIR`` is where it can have no ``/tmp`` of its own
     :param keep: folders below ``/tmp`` that stay visible, outer ones first
     :param descriptors: open file descriptors per process
-    :param log: takes everything that the command and its children print
+    :param log: takes everything that the command and its children print; its folder is removed in the end
     :param isolate: whether to try for namespaces
     :param inherited: descriptors that the command inherits
     :raises SoakError: when it does not start
@@ -64,6 +64,8 @@ class Kept:
             "keep": list(keep),
             "descriptors": descriptors,
             "isolate": isolate,
+            # It goes with whoever made it, whatever ends that one.
+            "folder": str(log.parent),
         }
         with log.open("ab") as out:
             self._process = subprocess.Popen(

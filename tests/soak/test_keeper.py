@@ -57,11 +57,18 @@ def _gone(mark: str) -> bool:
     return False
 
 
+def _removed(folder: Path) -> bool:
+    ends = time.monotonic() + 10
+    while folder.exists() and time.monotonic() < ends:
+        time.sleep(0.05)
+    return not folder.exists()
+
+
 @pytest.mark.parametrize("engine", _ENGINES)
 @pytest.mark.parametrize("isolate", [True, False])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_nobody_outlives_the_soaker(engine: str, number: signal.Signals, isolate: bool, folder: Path) -> None:
-    """When the soaker is killed, its emulator, runtime and whatever the handler has started are gone."""
+    """When the soaker is killed, its emulator, runtime, folder and what the handler started are gone."""
     mark = f"6000{os.getpid()}"
     code = textwrap.dedent(f"""
         import sys, time
@@ -70,16 +77,18 @@ def test_nobody_outlives_the_soaker(engine: str, number: signal.Signals, isolate
             "function.handler", path={str(folder)!r}, engine={engine!r}, timeout=20, isolate={isolate}
         ) as one:
             assert one.invoke({{"daemon": "{mark}"}}).error is None
-            print("running", flush=True)
+            print(one._folder, flush=True)
             time.sleep(60)
     """)
     soaker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert soaker.stdout is not None
     with soaker:
-        assert soaker.stdout.readline() == "running\n"
+        left = Path(soaker.stdout.readline().strip())
+        assert (left / "log").exists()
         assert _named(mark)
         soaker.send_signal(number)
     assert _gone(mark)
+    assert _removed(left)
 
 
 def test_nobody_outlives_the_environment(folder: Path) -> None:
