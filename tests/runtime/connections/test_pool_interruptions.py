@@ -1,14 +1,31 @@
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any
 
 import pytest
 from pretended import Connection, Server
 from resilient_runtime.connections import Pool, pool
+
+
+def apart(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test in a thread of its own.
+
+    An exception out of a trace function leaves CPython's stack of handled exceptions unbalanced, and every
+    later exception of that thread would have a strange context.
+    """
+
+    @functools.wraps(test)
+    def run(*args: Any, **named: Any) -> None:
+        with ThreadPoolExecutor(1) as alone:
+            alone.submit(test, *args, **named).result()
+
+    return run
 
 
 class Interrupt(BaseException):
@@ -70,6 +87,7 @@ def old(server: Server, lent: Pool[Connection]) -> None:
 
 @pytest.mark.parametrize("before", [fresh, kept, asked, dead, old])
 @pytest.mark.parametrize("end", [None, ValueError])
+@apart
 def test_an_interruption_at_any_line_loses_no_place(
     before: Callable[[Server, Pool[Connection]], None], end: type[Exception] | None
 ) -> None:
@@ -98,6 +116,7 @@ def test_an_interruption_at_any_line_loses_no_place(
     assert line > 30
 
 
+@apart
 def test_an_interruption_while_waiting_leaves_the_pool_to_the_others() -> None:
     """Whoever is interrupted in the queue is out of it, and the lock is free."""
     server = Server()
