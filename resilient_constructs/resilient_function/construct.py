@@ -234,7 +234,7 @@ class ResilientFunction(MeasuredFunction):
         """Where it is remembered which messages are done; None where nothing is."""
         if idempotency is not None:
             self.idempotency_table = idempotency.table or make_table(self)
-            settings = replace(settings, idempotency=idempotency.settings(self.idempotency_table.table_name))
+            settings = settings._replace(idempotency=idempotency.settings(self.idempotency_table.table_name))
             grant_remembering(self.idempotency_table, self.role)
         if configuration:
             grant_reading(configuration, self.role)
