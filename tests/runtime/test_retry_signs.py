@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import socket
 import urllib.error
 from email.utils import formatdate
@@ -97,7 +98,7 @@ def wrapped(error: type[Exception]) -> Exception:
         ({"status": 503}, "done", False),
         (None, "done", False),
     ],
-    ids=repr,
+    ids=lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value)),
 )  # fmt: skip
 def test_every_clients_ends_are_told_apart(ended: object, kind: str, untouched: bool) -> None:
     """Good or final, slow down, or failed; and whether the other side certainly did nothing."""
