@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from .harness import Result
 
-BENCHMARKS = ("breaker", "synth")
+BENCHMARKS = ("breaker", "runtime", "synth")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,9 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _benchmark(name: str) -> Callable[[int, Callable[[str], None]], Result]:
-    from . import breaker, synth
+    from . import breaker, runtime, synth
 
-    return {"breaker": breaker.run, "synth": synth.run}[name]
+    return {"breaker": breaker.run, "runtime": runtime.run, "synth": synth.run}[name]
 
 
 if __name__ == "__main__":

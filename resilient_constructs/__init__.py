@@ -18,21 +18,34 @@ if TYPE_CHECKING:
     from .fan_out_bus import FanOutBus
     from .flow_controlled_consumer import FlowControlledConsumer
     from .monitoring import OnCall, Severity
-    from .resilient_function import Handler, ResilientFunction
+    from .resilient_function import (
+        ContainerHealth,
+        Handler,
+        Idempotency,
+        Parameter,
+        Redaction,
+        ResilientFunction,
+        Secret,
+    )
     from .storage_first_api import Authorization, Route, StorageFirstApi, Throttle
     from .stores import EventStore, QueueStore
 
 __all__ = [
     "Authorization",
+    "ContainerHealth",
     "Downstream",
     "EventStore",
     "FanOutBus",
     "FlowControlledConsumer",
     "Handler",
+    "Idempotency",
     "OnCall",
+    "Parameter",
     "QueueStore",
+    "Redaction",
     "ResilientFunction",
     "Route",
+    "Secret",
     "Severity",
     "StorageFirstApi",
     "Throttle",
@@ -41,15 +54,20 @@ __all__ = [
 
 _ROOMS = {
     "Authorization": "storage_first_api",
+    "ContainerHealth": "resilient_function",
     "Downstream": "downstream",
     "EventStore": "stores",
     "FanOutBus": "fan_out_bus",
     "FlowControlledConsumer": "flow_controlled_consumer",
     "Handler": "resilient_function",
+    "Idempotency": "resilient_function",
     "OnCall": "monitoring",
+    "Parameter": "resilient_function",
     "QueueStore": "stores",
+    "Redaction": "resilient_function",
     "ResilientFunction": "resilient_function",
     "Route": "storage_first_api",
+    "Secret": "resilient_function",
     "Severity": "monitoring",
     "StorageFirstApi": "storage_first_api",
     "Throttle": "storage_first_api",

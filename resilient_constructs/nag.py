@@ -103,8 +103,16 @@ BY_DESIGN: tuple[Known, ...] = (
         resource="AWS::IAM::Policy",
         rule="IAM5[Resource::*]",
         packs=(_SOLUTIONS,),
-        reason="AWS X-Ray knows no resources: PutTraceSegments and PutTelemetryRecords can only be granted "
-        "on *.",
+        reason="Some actions know no resources and can only be granted on *: X-Ray's PutTraceSegments and "
+        "PutTelemetryRecords, and Secrets Manager's BatchGetSecretValue, which reads nothing without "
+        "GetSecretValue on each secret.",
+    ),
+    Known(
+        resource="AWS::DynamoDB::Table",
+        rule="DynamoDBInBackupPlan",
+        packs=(_HIPAA, _R4, _R5),
+        reason="The table remembers for a day which messages are done, and can be restored to any second of "
+        "35 days. A backup would outlive what it holds.",
     ),
     Known(
         resource="AWS::Logs::LogGroup",

@@ -40,7 +40,8 @@ class QueueStore:
     :param queue: the queue that ``SendMessage`` goes to
     :param message_group: for a FIFO queue, the top-level body property whose value is the message group
     :param deduplicate_by: for a FIFO queue without content-based deduplication, the top-level body
-        property whose value is the deduplication ID. Default: the request ID, so that nothing is dropped
+        property whose value is the deduplication ID. Default: the client's ``Idempotency-Key``, else the
+        request ID, so that nothing is dropped
     """
 
     queue: sqs.IQueue

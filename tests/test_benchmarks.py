@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,25 @@ def test_the_breakers_are_measured_beside_their_peers(monkeypatch: pytest.Monkey
 
     assert {"ours_us", "powertools_us", "ours_enter_leave_us", "ours_boundary_us"} <= set(figures)
     assert isinstance(figures["closed_ratio"], float)
+
+
+def test_both_sides_of_the_runtime_are_called_and_write_the_same_number_of_lines() -> None:
+    """What is compared does the same work: a line at both ends, for each invocation and each message."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.runtime_once", "2", "10"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'runtime'}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    measured = json.loads(done.stdout.splitlines()[-1])
+    for kind in ("wrapper", "batch"):
+        assert len(measured[kind]["ours"]) == len(measured[kind]["theirs"]) == 2
+        assert all(0 < one < 1e6 for side in measured[kind].values() for one in side)
+    # Lines that end with the same words are the same in every call; a first call may tell of health once.
+    assert measured["lines"] == {"wrapper": {"ours": 2, "theirs": 3}, "batch": {"ours": 20, "theirs": 20}}
 
 
 @pytest.mark.slow

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resilient_constructs.limits import Faults
+from resilient_constructs.resilient_function import ContainerHealth
 from resilient_constructs.resilient_function.limits import TIMEOUT
 from resilient_constructs.tokens import is_token
 
@@ -38,6 +39,7 @@ __all__ = [
     "check_kind",
     "check_source",
     "choose",
+    "choose_health",
     "filter_criteria",
     "warn_of",
 ]
@@ -112,6 +114,16 @@ def choose(
         alarm_age=alarm_age,
         fifo=fifo,
     )
+
+
+def choose_health(health: ContainerHealth | None, receives: float) -> ContainerHealth | None:
+    """The cure that was asked for, less what would cost a message its only receive.
+
+    :param receives: after how many receives a message is given up
+    """
+    if is_token(receives) or receives > 1:
+        return health
+    return replace(health or ContainerHealth(), exit=False)
 
 
 def check_source(

@@ -18,15 +18,31 @@ from resilient_constructs.downstream import Downstream
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import OnCall, monitor
 from resilient_constructs.places import settle
-from resilient_constructs.resilient_function import Handler, ResilientFunction
+from resilient_constructs.resilient_function import (
+    ContainerHealth,
+    Handler,
+    Idempotency,
+    Parameter,
+    Redaction,
+    ResilientFunction,
+    Secret,
+)
+from resilient_constructs.resilient_function.settings import check_settings
 from resilient_constructs.stores import QueueStore
-from resilient_constructs.tokens import is_token, seconds
+from resilient_constructs.tokens import seconds
 
 from . import choices
-from .consuming import Consuming, expected, expression_number, let_poll, read_function, read_visibility
+from .consuming import (
+    expected,
+    let_poll,
+    read_function,
+    read_redrive,
+    read_visibility,
+)
 from .limits import ALARM_AGE
 from .measured import MeasuredConsumer
-from .signals import Emitted, consumer_section, consumer_signals, downstream_section, work_signals
+from .signals import Emitted, downstream_section
+from .watching import watch
 
 __all__ = ["FlowControlledConsumer"]
 
@@ -61,9 +77,18 @@ class FlowControlledConsumer(MeasuredConsumer):
     :param filters: event filter patterns; a message that matches none is **deleted** unread. Default: none
     :param timeout: how long the handler may take for a batch. Default: 30 seconds
     :param memory_size: the handler's memory in MiB. Default: that of ``ResilientFunction``
+    :param ephemeral_storage_size: the size of the handler's ``/tmp`` in MB. Default: 512 MB
     :param environment: environment variables for the handler
     :param reserved_concurrency: concurrency set aside for the handler's function. Default: none is; the
         event source mapping already holds it down
+    :param health: when an execution environment of the handler counts as sick, and how far its cure may go.
+        Default: that of ``ResilientFunction``; with one receive only, no environment exits to be cured
+    :param deadline_margin: how long before its timeout the handler is interrupted. Default: that of
+        ``ResilientFunction``
+    :param redact: what FAILED records hide of a message, besides what they hide always
+    :param configuration: parameters and secrets that the handler reads by name
+    :param idempotency: where it is remembered which messages are done, so that one that comes twice is
+        handled once. Default: nothing is remembered
     :param alarm_when_older_than: the age of the oldest message that wakes someone. Default: 15 minutes
     :param on_call: whom the alarms tell. Default: they tell nobody
     :raises ValueError: when values are impossible; all faults at once
@@ -91,8 +116,14 @@ class FlowControlledConsumer(MeasuredConsumer):
         filters: Sequence[Mapping[str, object]] = (),
         timeout: Duration | None = None,
         memory_size: int | None = None,
+        ephemeral_storage_size: int | None = None,
         environment: Mapping[str, str] | None = None,
         reserved_concurrency: int | None = None,
+        health: ContainerHealth | None = None,
+        deadline_margin: Duration | None = None,
+        redact: Redaction | None = None,
+        configuration: Sequence[Parameter | Secret] = (),
+        idempotency: Idempotency | None = None,
         alarm_when_older_than: Duration | None = None,
         on_call: OnCall | None = None,
     ) -> None:
@@ -100,6 +131,7 @@ class FlowControlledConsumer(MeasuredConsumer):
         settle(self, scope, construct_id)
         downstreams = (downstream,) if isinstance(downstream, Downstream) else tuple(downstream or ())
         faults = Faults(f"FlowControlledConsumer {construct_id!r}")
+        redrive: sqs.DeadLetterQueue | None = None
         choices.check_source(
             faults,
             handler=handler,
@@ -107,8 +139,14 @@ class FlowControlledConsumer(MeasuredConsumer):
             only_handlers={
                 "timeout": timeout,
                 "memory_size": memory_size,
+                "ephemeral_storage_size": ephemeral_storage_size,
                 "environment": environment,
                 "reserved_concurrency": reserved_concurrency,
+                "health": health,
+                "deadline_margin": deadline_margin,
+                "redact": redact,
+                "configuration": configuration or None,
+                "idempotency": idempotency,
             },
         )
         if handler is not None:
@@ -125,7 +163,8 @@ class FlowControlledConsumer(MeasuredConsumer):
             )
             fifo = queue.fifo
             encryption_key = queues.facts_of(queue).key
-            dead_letter_queue = dead_letter_queue or _dead_letter_queue_of(queue)
+            redrive = read_redrive(queue)
+            dead_letter_queue = dead_letter_queue or (None if redrive is None else redrive.queue)
             choices.check_dead_letters(faults, handler, dead_letter_queue)
         elif dead_letter_queue is not None:
             choices.check_kind(faults, fifo=fifo, dead_letters_fifo=queues.facts_of(dead_letter_queue).fifo)
@@ -144,6 +183,18 @@ class FlowControlledConsumer(MeasuredConsumer):
             max_receive_count=max_receive_count,
             alarm_age=seconds(alarm_when_older_than, default=ALARM_AGE.default or 0),
         )
+        if handler is not None:
+            check_settings(
+                faults,
+                mode="messages",
+                timeout=consuming.timeout or 0,
+                deadline_margin=None if deadline_margin is None else seconds(deadline_margin, default=0),
+                health=health,
+                redact=redact,
+                configuration=configuration,
+                idempotency=idempotency,
+                visibility_timeout=chosen.visibility,
+            )
         faults.raise_any()
 
         self.max_concurrency = chosen.concurrency
@@ -184,8 +235,16 @@ class FlowControlledConsumer(MeasuredConsumer):
                 service=construct_id,
                 timeout=timeout,
                 memory_size=memory_size,
+                ephemeral_storage_size=ephemeral_storage_size,
                 environment=environment,
                 reserved_concurrency=reserved_concurrency,
+                health=choices.choose_health(
+                    health, chosen.max_receive_count if redrive is None else redrive.max_receive_count
+                ),
+                deadline_margin=deadline_margin,
+                redact=redact,
+                configuration=configuration,
+                idempotency=idempotency,
                 monitored=False,  # its signals are this construct's, see below
             )
         self.function: lambda_.IFunction = (
@@ -226,8 +285,14 @@ class FlowControlledConsumer(MeasuredConsumer):
             mapping_id=self.event_source_mapping.ref,
             function=consuming.dimensions or {"FunctionName": self.function.function_name},
         )
-        self.alarms: Mapping[str, cloudwatch.CfnAlarm] = self._monitor(
-            construct_id, chosen, consuming, on_call
+        self.alarms: Mapping[str, cloudwatch.CfnAlarm] = watch(
+            self,
+            construct_id,
+            self._emitted,
+            chosen=chosen,
+            timeout=consuming.timeout,
+            ours=self.resilient_function,
+            on_call=on_call,
         )
         """The alarms by signal: ``OldestMessageAge``, ``DeadLetters``, ``FailingMessages`` …"""
         for each in downstreams if self.resilient_function is not None else ():
@@ -237,33 +302,6 @@ class FlowControlledConsumer(MeasuredConsumer):
                 function_name=self._emitted.function["FunctionName"],
             )
             monitor(self, signals=(), section=section, on_call=None)
-
-    def _monitor(
-        self, title: str, chosen: choices.Chosen, consuming: Consuming, on_call: OnCall | None
-    ) -> Mapping[str, cloudwatch.CfnAlarm]:
-        ours = self.resilient_function
-        return monitor(
-            self,
-            signals=(
-                *consumer_signals(
-                    self._emitted,
-                    max_concurrency=expression_number(chosen.concurrency),
-                    alarm_age=chosen.alarm_age,
-                    fifo=chosen.fifo,
-                ),
-                *work_signals(
-                    self._emitted.function, timeout=consuming.timeout, our_runtime=ours is not None
-                ),
-            ),
-            section=consumer_section(
-                title,
-                self._emitted,
-                max_concurrency=None if is_token(chosen.concurrency) else chosen.concurrency,
-                timeout=consuming.timeout,
-                log_group=None if ours is None else ours.log_group.log_group_name,
-            ),
-            on_call=on_call,
-        )
 
     def messages(self, *, message_group: str | None = None, deduplicate_by: str | None = None) -> QueueStore:
         """This consumer's queue as a place for an API route to store what it accepts.
@@ -284,10 +322,3 @@ class FlowControlledConsumer(MeasuredConsumer):
         if key is not None:
             # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
             key.grant(grantee, "kms:Decrypt", "kms:GenerateDataKey")
-
-
-def _dead_letter_queue_of(queue: sqs.IQueue) -> sqs.IQueue | None:
-    if not isinstance(queue, sqs.Queue):
-        return None
-    redrive = queue.dead_letter_queue
-    return None if redrive is None else redrive.queue

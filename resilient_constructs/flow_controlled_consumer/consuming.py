@@ -17,7 +17,15 @@ from resilient_constructs.tokens import is_token, seconds
 
 from .limits import CONFIGURE_PAGE, FUNCTION_TIMEOUT_UNSET, QUEUE_VISIBILITY_UNSET
 
-__all__ = ["Consuming", "expected", "expression_number", "let_poll", "read_function", "read_visibility"]
+__all__ = [
+    "Consuming",
+    "expected",
+    "expression_number",
+    "let_poll",
+    "read_function",
+    "read_redrive",
+    "read_visibility",
+]
 
 # Exactly these are required of the execution role by Lambda's pollers. The CDK's grant_consume_messages adds
 # ChangeMessageVisibility and GetQueueUrl, which no poller calls.
@@ -76,6 +84,11 @@ def read_visibility(queue: sqs.IQueue) -> float | None:
         return None
     timeout = resource.visibility_timeout
     return QUEUE_VISIBILITY_UNSET if timeout is None else timeout
+
+
+def read_redrive(queue: sqs.IQueue) -> sqs.DeadLetterQueue | None:
+    """Where a given queue gives its messages up to, and when; None where it never does or does not tell."""
+    return queue.dead_letter_queue if isinstance(queue, sqs.Queue) else None
 
 
 def let_poll(

@@ -16,6 +16,7 @@ from resilient_constructs.monitoring import (
     Severity,
     Signal,
 )
+from resilient_constructs.resilient_function.health_signals import FULL
 from resilient_constructs.resilient_function.signals import function_panels, function_signals
 
 __all__ = ["Emitted", "consumer_section", "consumer_signals", "downstream_section", "work_signals"]
@@ -176,7 +177,7 @@ def _dead_letters(emitted: Emitted) -> Signal:
 
 
 def work_signals(
-    function: Mapping[str, str], *, timeout: float | None, our_runtime: bool
+    function: Mapping[str, str], *, timeout: float | None, full: float | None
 ) -> tuple[Signal, ...]:
     """When the consuming function should wake someone.
 
@@ -184,15 +185,18 @@ def work_signals(
 
     :param function: its CloudWatch dimensions
     :param timeout: its timeout in seconds, if known
-    :param our_runtime: whether it writes STARTED and COMPLETED records
+    :param full: percent of Lambda's limits from which an environment counts as full; None where the function
+        has not our runtime, and so tells nothing of itself
     """
-    wanted = {"Errors", "Throttles", *(("Unfinished",) if our_runtime else ())}
+    wanted = {"Errors", "Throttles", *(() if full is None else ("Unfinished", "ContainerHealth"))}
     timeout = 1 if timeout is None else timeout
     return tuple(
         replace(signal, metric=replace(signal.metric, dimensions=function))
         if isinstance(signal.metric, Metric)
         else signal
-        for signal in function_signals(function_name=function["FunctionName"], timeout_seconds=timeout)
+        for signal in function_signals(
+            function_name=function["FunctionName"], timeout_seconds=timeout, full=full or FULL
+        )
         if signal.name in wanted
     )
 
@@ -204,12 +208,14 @@ def consumer_section(
     max_concurrency: float | None,
     timeout: float | None,
     log_group: str | None,
+    full: float | None,
 ) -> Section:
     """What the dashboard shows of a consumer: what waits, what runs, what fails.
 
     :param max_concurrency: drawn as a line; None when only CloudFormation knows it
     :param timeout: the function's timeout in seconds, if known
     :param log_group: the log group of a function with our runtime, for the saved queries
+    :param full: percent of Lambda's limits from which one of its environments counts as full
     """
     panels = [
         Panel(
@@ -228,6 +234,7 @@ def consumer_section(
                 function_name=emitted.function["FunctionName"],
                 timeout_seconds=timeout or 0,
                 concurrency_limit=max_concurrency,
+                full=full or FULL,
             )
         )
     return Section(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 import jsii
@@ -23,8 +23,8 @@ from resilient_constructs.places import stack_of
 
 from .layout import Shown, layout, widget_count
 from .limits import DASHBOARD_WIDGETS, QUERY_LOG_GROUPS
-from .queries import SAVED
-from .signal import Section
+from .queries import SAVED, SAVED_OF_WORK
+from .signal import Lane, SavedQuery, Section
 
 __all__ = ["show"]
 
@@ -64,23 +64,49 @@ class _Shelf:
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._boards: list[_Board] = []
-        self._log_groups: list[list[str]] = []
+        self._everything = _Searches(stack, SAVED)
+        self._work = _Searches(stack, SAVED_OF_WORK)
 
     def add(self, section: Section, alarms: Sequence[cloudwatch.CfnAlarm]) -> None:
         if not self._boards or not self._boards[-1].has_room_for(section):
             self._boards.append(_Board(self._stack, number=len(self._boards) + 1))
         self._boards[-1].add(section, alarms)
         for log_group in section.log_groups:
-            self._search(log_group)
+            self._everything.add(log_group)
+            if section.lane is Lane.WORK:
+                self._work.add(log_group)
 
-    def _search(self, log_group: str) -> None:
+
+class _Searches:
+    """Saved queries over a growing list of log groups; a full list is followed by another."""
+
+    def __init__(self, stack: Stack, queries: Mapping[str, SavedQuery]) -> None:
+        self._stack = stack
+        self._queries = queries
+        self._log_groups: list[list[str]] = []
+
+    def add(self, log_group: str) -> None:
         if any(log_group in names for names in self._log_groups):
             return
         if self._log_groups and QUERY_LOG_GROUPS.allows(len(self._log_groups[-1]) + 1):
             self._log_groups[-1].append(log_group)
             return
         self._log_groups.append([log_group])
-        _save_queries(self._stack, self._log_groups[-1], number=len(self._log_groups))
+        self._save(self._log_groups[-1], number=len(self._log_groups))
+
+    def _save(self, log_groups: list[str], *, number: int) -> None:
+        # the list still grows; it is read when the template is written
+        names = Lazy.list(_Names(log_groups))
+        folder = Aws.STACK_NAME
+        for construct_id, saved in self._queries.items():
+            logs.CfnQueryDefinition(
+                self._stack,
+                _numbered(f"{_PREFIX}{construct_id}", number),
+                # a saved query must have a name; the slash makes the stack's name its folder
+                name=f"{folder}/{saved.name}" + (f" ({number})" if number > 1 else ""),
+                query_string=saved.query,
+                log_group_names=names,
+            )
 
 
 class _Board:
@@ -144,21 +170,6 @@ def _arns(alarms: list[cloudwatch.CfnAlarm]) -> list[str]:
     (widget,) = cloudwatch.AlarmStatusWidget(alarms=alarms).to_json()
     arns: list[str] = widget["properties"]["alarms"]
     return arns
-
-
-def _save_queries(stack: Stack, log_groups: list[str], *, number: int) -> None:
-    # the list still grows; it is read when the template is written
-    names = Lazy.list(_Names(log_groups))
-    folder = Aws.STACK_NAME
-    for construct_id, saved in SAVED.items():
-        logs.CfnQueryDefinition(
-            stack,
-            _numbered(f"{_PREFIX}{construct_id}", number),
-            # a saved query must have a name; the slash makes the stack's name its folder
-            name=f"{folder}/{saved.name}" + (f" ({number})" if number > 1 else ""),
-            query_string=saved.query,
-            log_group_names=names,
-        )
 
 
 def _numbered(name: str, number: int) -> str:

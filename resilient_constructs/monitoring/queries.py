@@ -1,7 +1,7 @@
-"""The questions that are asked of the status records at night, as Logs Insights queries.
+"""The questions that are asked of the runtime's records at night, as Logs Insights queries.
 
-They read the records that the runtime writes to stdout: ``status``, ``correlation_id``, ``message_id``,
-``service``, ``request_id``, ``attempt``, ``duration_ms``, ``error``, ``reason``.
+They read what the runtime writes to stdout: ``status``, ``correlation_id``, ``message_id``, ``service``,
+``request_id``, ``attempt``, ``duration_ms``, ``error``, ``reason``.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html
 """
@@ -10,7 +10,16 @@ from __future__ import annotations
 
 from .signal import SavedQuery
 
-__all__ = ["CORRELATION_ID", "NEVER_COMPLETED", "SAVED", "STORY", "WENT_WRONG"]
+__all__ = [
+    "CORRELATION_ID",
+    "DEADLINES",
+    "LEAKS",
+    "NEVER_COMPLETED",
+    "SAVED",
+    "SAVED_OF_WORK",
+    "STORY",
+    "WENT_WRONG",
+]
 
 CORRELATION_ID = "correlation-id-to-follow"
 
@@ -36,13 +45,33 @@ NEVER_COMPLETED = SavedQuery(
 | limit 1000""",
 )
 
+# The record as a whole is asked for: which figures and stacks stand in it depends on what happened.
+LEAKS = SavedQuery(
+    name="What leaks, and what was done about it",
+    query="""filter status in ["LEAK", "CLEANED", "RECYCLED", "EXITED", "REPLACED"]
+| fields @timestamp, service, status, request_id, @message
+| sort @timestamp desc
+| limit 1000""",
+)
+
+DEADLINES = SavedQuery(
+    name="Interrupted before the timeout",
+    query="""filter status = "DEADLINE"
+| fields @timestamp, service, correlation_id, request_id, @message
+| sort @timestamp desc
+| limit 1000""",
+)
+
 WENT_WRONG = SavedQuery(
-    name="Failed or rejected lately",
+    name="What went wrong lately",
     query="""fields @timestamp, service, status, attempt, reason, error, correlation_id
-| filter status in ["FAILED", "REJECTED"]
+| filter status in ["FAILED", "REJECTED", "DEADLINE", "LEAK", "STALE", "UNCONFIGURED", "NOT_REMEMBERED"]
 | sort @timestamp desc
 | limit 100""",
 )
 
 SAVED = {"StoryQuery": STORY, "NeverCompletedQuery": NEVER_COMPLETED}
-"""What each stack saves, by construct ID."""
+"""What each stack saves over all of its log groups, by construct ID."""
+
+SAVED_OF_WORK = {"DeadlinesQuery": DEADLINES, "LeaksQuery": LEAKS}
+"""What each stack saves over the logs of its functions, which alone write such records."""

@@ -9,15 +9,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .configuration import Parameter, Secret
     from .construct import ResilientFunction
     from .handler import Handler
+    from .health import ContainerHealth
+    from .idempotency import Idempotency
     from .layer import RuntimeLayer
+    from .redaction import Redaction
     from .signals import async_signals, function_panels, function_section, function_signals
 
 __all__ = [
+    "ContainerHealth",
     "Handler",
+    "Idempotency",
+    "Parameter",
+    "Redaction",
     "ResilientFunction",
     "RuntimeLayer",
+    "Secret",
     "async_signals",
     "function_panels",
     "function_section",
@@ -25,9 +34,14 @@ __all__ = [
 ]
 
 _MODULES = {
+    "ContainerHealth": "health",
     "Handler": "handler",
+    "Idempotency": "idempotency",
+    "Parameter": "configuration",
+    "Redaction": "redaction",
     "ResilientFunction": "construct",
     "RuntimeLayer": "layer",
+    "Secret": "configuration",
     "async_signals": "signals",
     "function_panels": "signals",
     "function_section": "signals",

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from resilient_runtime.settings import Mode
 
 from resilient_constructs.limits import Faults
-from resilient_constructs.tokens import is_token
 
 from .limits import (
     ASYNC_PAGE,
@@ -30,6 +29,9 @@ _OURS = "RESILIENT_"
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_Environment.html
 _VARIABLE = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
+
+# Of a JSON with one token in it, the rest still counts.
+_TOKEN = re.compile(r"\$\{Token\[[^\]]*\]\}")
 
 
 def check_runtime(faults: Faults, runtime: str) -> None:
@@ -62,7 +64,7 @@ def check_asynchronous(faults: Faults, **given: object) -> None:
 
 
 def check_environment(faults: Faults, given: Mapping[str, str], settings: Mapping[str, str]) -> None:
-    """Note names that are ours, Lambda's or none, and more than Lambda can hold; tokens count as empty."""
+    """Note names that are ours, Lambda's or none, and more than Lambda can hold; a token counts as empty."""
     for key in given:
         if key.startswith(_OURS):
             faults.add("environment", key, f"names that do not start with {_OURS}", VARIABLES_PAGE)
@@ -70,8 +72,6 @@ def check_environment(faults: Faults, given: Mapping[str, str], settings: Mappin
             faults.add("environment", key, "names that Lambda does not set itself", VARIABLES_PAGE)
         elif not _VARIABLE.fullmatch(key):
             faults.add("environment", key, "a letter, then letters, digits and _", VARIABLES_PAGE)
-    size = sum(
-        len(key.encode()) + (0 if is_token(value) else len(value.encode()))
-        for key, value in {**given, **settings}.items()
-    )
+    variables = {**given, **settings}
+    size = sum(len(key.encode()) + len(_TOKEN.sub("", text).encode()) for key, text in variables.items())
     faults.check(ENVIRONMENT_SIZE, size)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from aws_cdk import AssetHashType, Duration
+from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_destinations as destinations
@@ -19,13 +19,21 @@ from resilient_constructs.assets import function_asset, target_for
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import Signal, monitor
 from resilient_constructs.places import path_of, settle
-from resilient_constructs.queues import facts_of, make_undelivered_queue
+from resilient_constructs.queues import make_undelivered_queue
 from resilient_constructs.tokens import seconds
 
 from .checks import check_asynchronous, check_environment, check_mode, check_runtime
+from .code import code_of
+from .configuration import Parameter, Secret, entries_of, grant_reading
+from .defaults import default_architecture, default_runtime, default_timeout, lambda_service, megabytes
+from .granting import grant_sending, let_update_itself
 from .handler import Handler
+from .health import ContainerHealth
+from .health_signals import full_above
+from .idempotency import Idempotency, grant_remembering, make_table
 from .layer import RuntimeLayer
 from .limits import (
+    EPHEMERAL_STORAGE,
     LAYERS,
     LOGS_PAGE,
     MAX_EVENT_AGE,
@@ -34,10 +42,15 @@ from .limits import (
     RETRY_ATTEMPTS,
     TIMEOUT,
 )
+from .measured import MeasuredFunction
+from .redaction import Redaction
+from .settings import check_settings, is_repeated
+from .settings_signals import settings_panels, settings_signals
 from .signals import async_signals, function_section, function_signals
 
 if TYPE_CHECKING:
     from aws_cdk import aws_cloudwatch as cloudwatch
+    from aws_cdk import aws_dynamodb as dynamodb
 
     from resilient_constructs.monitoring import OnCall
 
@@ -49,13 +62,15 @@ _RUNTIME = "python3.14"
 _ARCHITECTURE = "arm64"
 
 
-class ResilientFunction(Construct):
+class ResilientFunction(MeasuredFunction):
     """A Lambda function that runs a handler through our universal entry point, with its alarms.
 
     The user's code is not touched: its name stands in the environment, and the entry point in a layer calls
-    it, writes STARTED / COMPLETED / FAILED records, carries the correlation id and answers SQS batches
-    message by message. Tracing is on, logs are JSON in a log group of the function's own, and its role may
-    write that log, send traces, and nothing else until something is granted.
+    it, writes STARTED / COMPLETED / FAILED records, carries the correlation id, answers SQS batches message
+    by message, interrupts the handler before Lambda would end it, and watches over the execution environment:
+    one that fills up (descriptors, memory, ``/tmp``, threads) is cleaned up or recycled. Tracing is on, logs
+    are JSON in a log group of the function's own, and its role may write that log, send traces, and nothing
+    else until something is granted.
 
     https://docs.aws.amazon.com/lambda/latest/dg/welcome.html
     """
@@ -72,11 +87,17 @@ class ResilientFunction(Construct):
         service: str | None = None,
         timeout: Duration | None = None,
         memory_size: float | None = None,
+        ephemeral_storage_size: float | None = None,
         architecture: lambda_.Architecture | None = None,
         runtime: lambda_.Runtime | None = None,
         environment: Mapping[str, str] | None = None,
         layers: Sequence[lambda_.ILayerVersion] = (),
         reserved_concurrency: float | None = None,
+        health: ContainerHealth | None = None,
+        deadline_margin: Duration | None = None,
+        redact: Redaction | None = None,
+        configuration: Sequence[Parameter | Secret] = (),
+        idempotency: Idempotency | None = None,
         asynchronous: bool = False,
         retry_attempts: float | None = None,
         max_event_age: Duration | None = None,
@@ -98,12 +119,23 @@ class ResilientFunction(Construct):
         :param service: how logs and metrics call this function. Default: the construct ID
         :param timeout: 1 second to 15 minutes. Default: 30 seconds
         :param memory_size: 128 to 10,240 MB, and processor time in proportion. Default: 256 MB
+        :param ephemeral_storage_size: the size of ``/tmp``, 512 to 10,240 MB. Default: 512 MB
         :param architecture: the processor, for the dependencies' wheels too. Default: arm64
         :param runtime: which Python. Default: 3.14
         :param environment: further environment variables; names that start with ``RESILIENT_`` are ours
         :param layers: up to four layers besides the runtime's own
         :param reserved_concurrency: environments kept for this function, and its cap. Default: it shares the
             account's
+        :param health: when an execution environment counts as sick, and how far its cure may go. Default: at
+            half of the headroom it is cleaned up, re-executed, and ended where the source repeats the call
+        :param deadline_margin: how long before its timeout the handler is interrupted (``DeadlineExceeded``),
+            so that there is time to tell what it was doing; ``Duration.seconds(0)`` never interrupts it.
+            Default: a second or a tenth of the timeout, whichever is shorter, and at least 200 ms
+        :param redact: what FAILED records hide of an event, besides what they hide always
+        :param configuration: parameters and secrets that the handler reads by name, loaded when an
+            environment starts and refreshed in the background; the role may read exactly these
+        :param idempotency: in mode ``messages``, where it is remembered which messages are done, so that one
+            that comes twice is handled once. Default: nothing is remembered
         :param asynchronous: whether it is invoked asynchronously (EventBridge, SNS, S3): events that fail for
             good then go to ``on_failure_queue``. Default: no
         :param retry_attempts: for asynchronous events, 0 to 2. Default: two
@@ -126,6 +158,9 @@ class ResilientFunction(Construct):
         """The timeout in seconds; a number token where it is only known at deploy."""
         self.reserved_concurrency = reserved_concurrency
         """The environments kept for this function, and its cap; None where it shares the account's."""
+        self.deadline_margin = None if deadline_margin is None else seconds(deadline_margin, default=0)
+        """Seconds before the timeout at which the handler is interrupted; None where that was not said."""
+        health = health or ContainerHealth()
         age = seconds(max_event_age, default=MAX_EVENT_AGE.default or 0)
         python = _RUNTIME if runtime is None else runtime.name
 
@@ -133,11 +168,22 @@ class ResilientFunction(Construct):
         handler.check(faults, mode=mode, python=python.removeprefix("python"))
         faults.check(TIMEOUT, self.timeout_seconds)
         faults.check(MEMORY, memory_size)
+        faults.check(EPHEMERAL_STORAGE, ephemeral_storage_size)
         faults.check(RESERVED_CONCURRENCY, reserved_concurrency)
         faults.check(RETRY_ATTEMPTS, retry_attempts)
         faults.check(MAX_EVENT_AGE, age)
         faults.check(LAYERS, len(layers))
         check_runtime(faults, python)
+        check_settings(
+            faults,
+            mode=mode,
+            timeout=self.timeout_seconds,
+            deadline_margin=self.deadline_margin,
+            health=health,
+            redact=redact,
+            configuration=configuration,
+            idempotency=idempotency,
+        )
         check_mode(faults, mode, dead_letter_queue, asynchronous=asynchronous)
         if not asynchronous:
             check_asynchronous(
@@ -151,10 +197,19 @@ class ResilientFunction(Construct):
             service=service or construct_id,
             dead_letter_queue_url=None if dead_letter_queue is None else dead_letter_queue.queue_url,
             downstreams=tuple(downstreams),
-        ).to_env()
-        check_environment(faults, environment or {}, settings)
+            deadline_margin=self.deadline_margin,
+            health=health.settings(
+                retried=is_repeated(mode, asynchronous=asynchronous, retry_attempts=retry_attempts)
+            ),
+            redaction=(redact or Redaction()).settings(),
+            configuration=entries_of(configuration),
+            idempotency=None if idempotency is None else idempotency.settings(""),
+        )
+        check_environment(faults, environment or {}, settings.to_env())
         faults.raise_any()
 
+        self.full = full_above(health.threshold)
+        """Percent of Lambda's limits from which the dashboard and the alarm call an environment full."""
         machine = _ARCHITECTURE if architecture is None else architecture.name
         code = function_asset(
             handler.directory,
@@ -166,7 +221,7 @@ class ResilientFunction(Construct):
             self, "LogGroup", retention=log_retention or logs.RetentionDays.ONE_MONTH
         )
         """Where the function writes."""
-        self.role: iam.IRole = role or iam.Role(self, "Role", assumed_by=_lambda_service())
+        self.role: iam.IRole = role or iam.Role(self, "Role", assumed_by=lambda_service())
         """What the function may do."""
         # Not the AWS managed policy: it allows writing to every log group of the account.
         self.log_group.grant_write(self.role)
@@ -175,19 +230,26 @@ class ResilientFunction(Construct):
         if asynchronous and on_failure is None:
             self.on_failure_queue = make_undelivered_queue(self, "OnFailureQueue", encryption_key=None)
             on_failure = destinations.SqsDestination(self.on_failure_queue)
+        self.idempotency_table: dynamodb.ITable | None = None
+        """Where it is remembered which messages are done; None where nothing is."""
+        if idempotency is not None:
+            self.idempotency_table = idempotency.table or make_table(self)
+            settings = settings._replace(idempotency=idempotency.settings(self.idempotency_table.table_name))
+            grant_remembering(self.idempotency_table, self.role)
+        if configuration:
+            grant_reading(configuration, self.role)
         self.function = lambda_.Function(
             self,
             "Function",
-            code=lambda_.Code.from_asset(
-                str(code.path), asset_hash=code.hash, asset_hash_type=AssetHashType.CUSTOM
-            ),
+            code=code_of(self, code),
             handler=_ENTRY_POINT,
-            runtime=runtime or _default_runtime(),
-            architecture=architecture or _default_architecture(),
+            runtime=runtime or default_runtime(),
+            architecture=architecture or default_architecture(),
             layers=[RuntimeLayer.of(self), *layers],
-            timeout=timeout or _default_timeout(),
+            timeout=timeout or default_timeout(),
             memory_size=MEMORY.default if memory_size is None else memory_size,
-            environment={**(environment or {}), **settings},
+            ephemeral_storage_size=megabytes(ephemeral_storage_size),
+            environment={**(environment or {}), **settings.to_env()},
             reserved_concurrent_executions=reserved_concurrency,
             description=description,
             role=self.role,
@@ -200,7 +262,11 @@ class ResilientFunction(Construct):
         )
         """The function itself."""
         if dead_letter_queue is not None:
-            _grant_sending(dead_letter_queue, self.role)
+            grant_sending(dead_letter_queue, self.role)
+        if health.update_function:
+            let_update_itself(self, self.role, self.function)
+        self.configured = bool(configuration)
+        """Whether it reads parameters or secrets."""
         self.alarms: Mapping[str, cloudwatch.CfnAlarm] = {}
         """The alarms by the name of their signal; empty where ``monitored=False``."""
         if monitored:
@@ -214,7 +280,11 @@ class ResilientFunction(Construct):
             function_name=name,
             timeout_seconds=self.timeout_seconds,
             concurrency_limit=self.reserved_concurrency,
+            deadline_margin=self.deadline_margin,
+            full=self.full,
         )
+        remembers = self.idempotency_table is not None
+        signals += settings_signals(name, configured=self.configured, remembers=remembers)
         if asynchronous:
             queue = self.on_failure_queue
             signals += async_signals(
@@ -228,7 +298,10 @@ class ResilientFunction(Construct):
             timeout_seconds=self.timeout_seconds,
             concurrency_limit=self.reserved_concurrency,
             log_group_name=self.log_group.log_group_name,
+            full=self.full,
         )
+        more = settings_panels(name, configured=self.configured, remembers=remembers)
+        section = replace(section, panels=section.panels + more)
         return monitor(self, signals=signals, section=section, on_call=on_call)
 
     def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
@@ -248,53 +321,3 @@ class ResilientFunction(Construct):
         check_environment(faults, {key: value}, {})
         faults.raise_any()
         self.function.add_environment(key, value)
-
-    def metric(self, metric_name: str, **options: Any) -> cloudwatch.Metric:
-        """Any metric of the function in ``AWS/Lambda``."""
-        return self.function.metric(metric_name, **options)
-
-    def metric_errors(self, **options: Any) -> cloudwatch.Metric:
-        """How many invocations failed."""
-        return self.function.metric_errors(**options)
-
-    def metric_throttles(self, **options: Any) -> cloudwatch.Metric:
-        """How many invocations Lambda refused."""
-        return self.function.metric_throttles(**options)
-
-    def metric_duration(self, **options: Any) -> cloudwatch.Metric:
-        """How long invocations take, in milliseconds."""
-        return self.function.metric_duration(**options)
-
-    def metric_invocations(self, **options: Any) -> cloudwatch.Metric:
-        """How many invocations were carried out."""
-        return self.function.metric_invocations(**options)
-
-
-def _grant_sending(queue: sqs.IQueue, grantee: iam.IGrantable) -> None:
-    # grant_send_messages would also let it read the queue's attributes, which the entry point never does.
-    queue.grant(grantee, "sqs:SendMessage")
-    key = facts_of(queue).key
-    if key is not None:
-        # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
-        key.grant(grantee, "kms:GenerateDataKey", "kms:Decrypt")
-
-
-# What every function shares is asked for once in a process instead of once per function.
-@functools.cache
-def _lambda_service() -> iam.ServicePrincipal:
-    return iam.ServicePrincipal("lambda.amazonaws.com")
-
-
-@functools.cache
-def _default_runtime() -> lambda_.Runtime:
-    return lambda_.Runtime.PYTHON_3_14
-
-
-@functools.cache
-def _default_architecture() -> lambda_.Architecture:
-    return lambda_.Architecture.ARM_64
-
-
-@functools.cache
-def _default_timeout() -> Duration:
-    return Duration.seconds(int(TIMEOUT.default or 0))

@@ -5,7 +5,10 @@ from __future__ import annotations
 from resilient_constructs.limits import Limit
 
 __all__ = [
+    "DEADLINE_MARGIN",
     "ENVIRONMENT_SIZE",
+    "EPHEMERAL_STORAGE",
+    "HEALTH_THRESHOLD",
     "LAYERS",
     "MAX_EVENT_AGE",
     "MEMORY",
@@ -27,6 +30,26 @@ VARIABLES_PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-env
 
 TIMEOUT = Limit(prop="timeout", low=1, high=900, unit="seconds", page=_QUOTAS, default=30)
 MEMORY = Limit(prop="memory_size", low=128, high=10_240, unit="MB", page=_QUOTAS, default=256)
+EPHEMERAL_STORAGE = Limit(
+    prop="ephemeral_storage_size",
+    low=512,
+    high=10_240,
+    unit="MB",
+    page="https://docs.aws.amazon.com/lambda/latest/dg/configuration-ephemeral-storage.html",
+)
+DEADLINE_MARGIN = Limit(
+    prop="deadline_margin",
+    low=0,
+    high=900,
+    unit="seconds",
+    page="https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html",
+    whole=False,
+)
+# Of the headroom below Lambda's fixed limits. Below a tenth, noise would cure a healthy environment; above
+# 0.95 the cure comes too late.
+HEALTH_THRESHOLD = Limit(
+    prop="health.threshold", low=0.1, high=0.95, unit="of the headroom", page=_QUOTAS, whole=False
+)
 LAYERS = Limit(prop="layers", low=0, high=4, unit="layers besides the runtime's own", page=_QUOTAS)
 ENVIRONMENT_SIZE = Limit(
     prop="environment", low=0, high=4096, unit="bytes, all together", page=VARIABLES_PAGE

@@ -18,6 +18,8 @@ from resilient_constructs.monitoring.signal import (
 )
 from resilient_constructs.tokens import is_token
 
+from .health_signals import FULL, health_panel, health_signal, interrupted
+
 __all__ = ["async_signals", "function_panels", "function_section", "function_signals"]
 
 _MINUTE = 60
@@ -36,17 +38,22 @@ def function_signals(
     function_name: str,
     timeout_seconds: float,
     concurrency_limit: float | None = None,
+    deadline_margin: float | None = None,
+    full: float = FULL,
 ) -> tuple[Signal, ...]:
     """What may wake someone about any function that runs our entry point.
 
     :param function_name: the function's name, usually a token
     :param timeout_seconds: its timeout; the signals that compute with it are left out for a token
+    :param deadline_margin: seconds before the timeout at which the handler is interrupted, where that was
+        said; a duration beyond it never happens
+    :param full: percent of Lambda's limits from which an environment counts as full
     :param concurrency_limit: how many environments it may have, by its reserved concurrency or by the
         maximum concurrency of its event source; None or a token leaves saturation out
     """
-    signals = [_errors(function_name), _throttles(function_name)]
+    signals = [_errors(function_name), _throttles(function_name), health_signal(function_name, full)]
     if not is_token(timeout_seconds):
-        signals.append(_duration(function_name, timeout_seconds))
+        signals.append(_duration(function_name, timeout_seconds, deadline_margin or 0))
         signals.append(_unfinished(function_name, timeout_seconds))
     if concurrency_limit and not is_token(concurrency_limit):
         signals.append(_saturation(function_name, concurrency_limit))
@@ -107,7 +114,11 @@ def async_signals(
 
 
 def function_panels(
-    *, function_name: str, timeout_seconds: float, concurrency_limit: float | None = None
+    *,
+    function_name: str,
+    timeout_seconds: float,
+    concurrency_limit: float | None = None,
+    full: float = FULL,
 ) -> tuple[Panel, ...]:
     """The graphs of a function, for its own section of the dashboard or another construct's."""
     return (
@@ -128,6 +139,7 @@ def function_panels(
                 _lambda(function_name, "Duration", "p99", label="99 of 100"),
                 _lambda(function_name, "Duration", "Maximum", label="slowest"),
             ),
+            right=(interrupted(function_name),),
             threshold=None if is_token(timeout_seconds) else timeout_seconds * 1000,
         ),
         Panel(
@@ -135,6 +147,7 @@ def function_panels(
             left=(_lambda(function_name, "ConcurrentExecutions", "Maximum"),),
             threshold=None if is_token(concurrency_limit) else concurrency_limit,
         ),
+        health_panel(function_name, full),
     )
 
 
@@ -145,13 +158,17 @@ def function_section(
     timeout_seconds: float,
     concurrency_limit: float | None,
     log_group_name: str,
+    full: float = FULL,
 ) -> Section:
     """What a function that stands alone puts on its stack's dashboard."""
     return Section(
         title=title,
         lane=Lane.WORK,
         panels=function_panels(
-            function_name=function_name, timeout_seconds=timeout_seconds, concurrency_limit=concurrency_limit
+            function_name=function_name,
+            timeout_seconds=timeout_seconds,
+            concurrency_limit=concurrency_limit,
+            full=full,
         ),
         log_groups=(log_group_name,),
     )
@@ -201,8 +218,9 @@ def _throttles(function_name: str) -> Signal:
     )
 
 
-def _duration(function_name: str, timeout_seconds: float) -> Signal:
-    limit = timeout_seconds * 1000 * _CLOSE_TO_TIMEOUT
+def _duration(function_name: str, timeout_seconds: float, margin: float) -> Signal:
+    # a handler that is interrupted well before the timeout never comes closer to it than that
+    limit = min(timeout_seconds * _CLOSE_TO_TIMEOUT, timeout_seconds - margin) * 1000
     return Signal(
         name="Duration",
         title="Invocations come close to the timeout",

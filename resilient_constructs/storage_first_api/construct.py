@@ -58,6 +58,12 @@ class StorageFirstApi(Construct):
     of letters, digits and ``. _ -``); otherwise the request ID becomes the correlation ID. It travels with
     the message to the last handler.
 
+    A client that may have to send a request twice gives both the same ``Idempotency-Key`` (of the same
+    letters, a UUID for example): it travels along too and is ``call.idempotency_key`` in the handler, so
+    that the second does nothing new. On a FIFO queue it is the deduplication ID as well, unless the route's
+    store names a property. Whoever uses the same key means the same request: keys that other clients could
+    choose too, such as an order's number, make one request of two. The 202 repeats the key that was taken.
+
     A stage's access log needs a role that API Gateway may write logs with, set once per account and region.
     Where nobody has done it, say ``cloud_watch_role=True`` in one stack, else CloudFormation answers
     "CloudWatch Logs role ARN must be set in account settings to enable logging".

@@ -36,6 +36,16 @@ _CORRELATION = (
     "#if($sent.matches('[A-Za-z0-9._-]{1,128}'))#set($correlation = $sent)#end"
 )
 _ANSWER_CORRELATION = "#set($context.responseOverride.header.X-Correlation-Id = $correlation)"
+# With quotes too, as the header's draft writes it; they are taken off. A key that does not fit is dropped,
+# and the answer tells it by not repeating the header: a request template cannot refuse a request.
+# https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
+_IDEMPOTENCY = '#set($key = "")' + "".join(
+    f"#set($sent = \"$!input.params('{name}')\")"
+    """#if($sent.matches('[A-Za-z0-9._-]{1,128}|"[A-Za-z0-9._-]{1,128}"'))"""
+    """#set($key = $sent.replace('"', ''))#end"""
+    for name in ("idempotency-key", "Idempotency-Key")
+)
+_ANSWER_IDEMPOTENCY = '#if($key != "")#set($context.responseOverride.header.Idempotency-Key = $key)#end'
 _TRACED = '#if("$!context.xrayTraceId" != "")'
 
 # escapeJavaScript writes \' for an apostrophe, which is no JSON. Every apostrophe in its output has exactly
@@ -46,7 +56,7 @@ _BODY_IN_A_JSON_STRING = r"""$util.escapeJavaScript($input.json('$')).replaceAll
 def send_message(
     *, message_group: str | None = None, deduplicate_by: str | None = None, fifo: bool = False
 ) -> str:
-    """The form that SQS takes for ``SendMessage``: the body untouched, the correlation ID as an attribute.
+    """The form that SQS takes for ``SendMessage``: the body untouched, the client's IDs as attributes.
 
     :param message_group: the top-level body property whose value becomes the message group
     :param deduplicate_by: the top-level body property whose value becomes the deduplication ID
@@ -58,19 +68,22 @@ def send_message(
         "&MessageAttribute.1.Name=correlation_id",
         "&MessageAttribute.1.Value.DataType=String",
         "&MessageAttribute.1.Value.StringValue=$util.urlEncode($correlation)",
+        '#if($key != "")&MessageAttribute.2.Name=idempotency_key',
+        "&MessageAttribute.2.Value.DataType=String",
+        "&MessageAttribute.2.Value.StringValue=$util.urlEncode($key)#end",
     ]
     if message_group is not None:
         form.append(f"&MessageGroupId=$util.urlEncode(\"$!input.path('$.{message_group}')\")")
     if deduplicate_by is not None:
         form.append(f"&MessageDeduplicationId=$util.urlEncode(\"$!input.path('$.{deduplicate_by}')\")")
     elif fifo:
-        form.append("&MessageDeduplicationId=$context.requestId")
+        form.append('&MessageDeduplicationId=#if($key != "")$util.urlEncode($key)#else$context.requestId#end')
     trace = (
         f"{_TRACED}&MessageSystemAttribute.1.Name=AWSTraceHeader"
         "&MessageSystemAttribute.1.Value.DataType=String"
         '&MessageSystemAttribute.1.Value.StringValue=$util.urlEncode("Root=$context.xrayTraceId")#end'
     )
-    return _CORRELATION + "".join(form) + trace
+    return _CORRELATION + _IDEMPOTENCY + "".join(form) + trace
 
 
 def put_events(*, bus: str, source: str, detail_type: str) -> str:
@@ -81,20 +94,22 @@ def put_events(*, bus: str, source: str, detail_type: str) -> str:
     :param detail_type: the event's detail type
     """
     detail = (
-        r"{\"metadata\":{\"correlation_id\":\"$correlation\",\"accepted_at_ms\":$context.requestTimeEpoch},"
+        r"{\"metadata\":{\"correlation_id\":\"$correlation\","
+        r"#if($key != '')\"idempotency_key\":\"$key\",#end"
+        r"\"accepted_at_ms\":$context.requestTimeEpoch},"
         rf"\"data\":{_BODY_IN_A_JSON_STRING}}}"
     )
     trace = _TRACED + ',"TraceHeader":"Root=$context.xrayTraceId"#end'
     return (
-        f'{_CORRELATION}{{"Entries":[{{"EventBusName":{json.dumps(bus)},"Source":{json.dumps(source)},'
-        f'"DetailType":{json.dumps(detail_type)},"Detail":"{detail}"{trace}}}]}}'
+        f'{_CORRELATION}{_IDEMPOTENCY}{{"Entries":[{{"EventBusName":{json.dumps(bus)},'
+        f'"Source":{json.dumps(source)},"DetailType":{json.dumps(detail_type)},"Detail":"{detail}"{trace}}}]}}'
     )
 
 
 def accepted_by_queue() -> str:
     """The answer when SQS said 2xx: 202 with the message ID, or 503 when there is none."""
     return (
-        f"{_CORRELATION}{_ANSWER_CORRELATION}"
+        f"{_CORRELATION}{_ANSWER_CORRELATION}{_IDEMPOTENCY}{_ANSWER_IDEMPOTENCY}"
         "#set($id = \"$!input.path('$.SendMessageResponse.SendMessageResult.MessageId')\")"
         f'#if($id != ""){_ACCEPTED}#else{_AS_PROBLEM}{_status(503)}{_NOT_STORED}#end'
     )
@@ -106,7 +121,7 @@ def accepted_by_bus() -> str:
     ``PutEvents`` answers 200 for a call of which every entry was refused, so the entry is looked at.
     """
     return (
-        f"{_CORRELATION}{_ANSWER_CORRELATION}"
+        f"{_CORRELATION}{_ANSWER_CORRELATION}{_IDEMPOTENCY}{_ANSWER_IDEMPOTENCY}"
         "#set($id = \"$!input.path('$.Entries[0].EventId')\")"
         "#set($failed = \"$!input.path('$.FailedEntryCount')\")"
         "#set($code = \"$!input.path('$.Entries[0].ErrorCode')\")"

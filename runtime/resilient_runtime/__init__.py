@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .breaker import Breaker, BreakerPolicy, CircuitOpen
     from .call import Call, UnknownDownstream, add_correlation_id, current_call, current_correlation_id
+    from .client import SendFailed, StorageFirstClient
+    from .configured import ConfigurationUnavailable, UnknownConfiguration, configuration
+    from .connections import Connections, PoolExhausted
+    from .health.callbacks import keep_in_tmp, on_recycle
+    from .interruption import DeadlineExceeded
     from .reject import Reject
+    from .retries import GaveUp, Retry, RetryBudget
     from .stores.circuits import DynamoDBCircuits
 
 __all__ = [
@@ -21,12 +27,25 @@ __all__ = [
     "BreakerPolicy",
     "Call",
     "CircuitOpen",
+    "ConfigurationUnavailable",
+    "Connections",
+    "DeadlineExceeded",
     "DynamoDBCircuits",
+    "GaveUp",
+    "PoolExhausted",
     "Reject",
+    "Retry",
+    "RetryBudget",
+    "SendFailed",
+    "StorageFirstClient",
+    "UnknownConfiguration",
     "UnknownDownstream",
     "add_correlation_id",
+    "configuration",
     "current_call",
     "current_correlation_id",
+    "keep_in_tmp",
+    "on_recycle",
 ]
 
 _HOMES = {
@@ -35,11 +54,24 @@ _HOMES = {
     "Call": "call",
     "CircuitOpen": "breaker",
     "DynamoDBCircuits": "stores.circuits",
+    "ConfigurationUnavailable": "configured",
+    "Connections": "connections",
+    "DeadlineExceeded": "interruption",
+    "GaveUp": "retries",
+    "PoolExhausted": "connections",
     "Reject": "reject",
+    "Retry": "retries",
+    "RetryBudget": "retries",
+    "SendFailed": "client",
+    "StorageFirstClient": "client",
+    "UnknownConfiguration": "configured",
     "UnknownDownstream": "call",
     "add_correlation_id": "call",
+    "configuration": "configured",
     "current_call": "call",
     "current_correlation_id": "call",
+    "keep_in_tmp": "health.callbacks",
+    "on_recycle": "health.callbacks",
 }
 
 

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from .batch import Batch, DeadLetters
-from .call import Boundary, Call, active_call
+from .call import Boundary, Call
 from .clock import SYSTEM_CLOCK, Clock
-from .correlation import from_event, idempotency_key_of
+from .deadline import Deadline, Firing
+from .diagnostics import Diagnostics
+from .handler_lookup import Handler, find_handler, folder_of
+from .health.caretaker import Caretaker as HealthCaretaker
+from .in_progress import InProgress
+from .lifecycle import Caretaker, Guard, NoCaretaker, around
+from .per_event import per_event
 from .settings import DownstreamSettings, Settings
-from .status import StatusLines
+from .status import StatusLines, Teller
 from .stores.dead_letters import DeadLetterQueue
 
-__all__ = ["HandlerNotFound", "build", "find_handler", "print_line"]
-
-Handler = Callable[[Any, Any], Any]
-
-
-# Lambda reports an ImportError as Runtime.ImportModuleError, with its text: hence the base class.
-class HandlerNotFound(ImportError):  # noqa: N818
-    """The user's handler is not where ``RESILIENT_HANDLER`` says."""
+__all__ = ["build", "print_line"]
 
 
 def print_line(line: str) -> None:
@@ -46,12 +44,16 @@ def build(
     clock: Clock = SYSTEM_CLOCK,
     emit: Callable[[str], None] = print_line,
     dead_letters: DeadLetters | None = None,
+    caretaker: Caretaker | None = None,
+    guard: Guard | None = None,
 ) -> Handler:
     """The function that Lambda calls, as the environment variables describe it.
 
     :param clock: the time. Default: the machine's
     :param emit: takes each status record. Default: standard output
     :param dead_letters: where rejected messages go. Default: the queue that the settings name
+    :param caretaker: who looks after the environment. Default: as the settings say
+    :param guard: who interrupts the handler before its time is over. Default: as the settings say
     :raises ValueError: when the settings are missing or contradict each other
     :raises HandlerNotFound: when the user's module or function does not exist
     """
@@ -61,71 +63,108 @@ def build(
             "RESILIENT_DEAD_LETTER_QUEUE_URL is not set: in mode 'messages' a rejected message needs "
             "a queue that keeps it"
         )
+    about: dict[str, Any] = {
+        "service": settings.service,
+        "function_name": env.get("AWS_LAMBDA_FUNCTION_NAME") or settings.service,
+        "clock": clock,
+    }
+    tell = Teller(emit)
+    refresh, known_secrets = _load_configuration(settings, emit, about)
+    # After the configuration: the user's module may need it while it is imported.
     function = find_handler(settings.handler)
+    if caretaker is None:
+        try:
+            caretaker = HealthCaretaker(settings.health, env=env, clock=clock, emit=emit)
+        except Exception as error:  # noqa: BLE001  whoever looks after the environment must not keep it from work
+            tell(StatusLines(**about).broken, "health", error)
+            caretaker = NoCaretaker()
     lines = StatusLines(
-        service=settings.service,
-        function_name=env.get("AWS_LAMBDA_FUNCTION_NAME") or settings.service,
-        clock=clock,
+        **about,
+        diagnostics=Diagnostics(
+            settings.redaction,
+            facts=caretaker.facts,
+            known_secrets=known_secrets,
+            home=folder_of(settings.handler),
+        ),
     )
+    in_progress = InProgress()
+    guard = guard or _deadline(settings, lines, tell, in_progress)
     downstreams = {one.name: one for one in settings.downstreams}
-    boundary = _Recorded(lines, emit)
+    boundary: Boundary = _Recorded(lines, tell)
     if settings.mode == "event":
-        return _per_event(function, lines=lines, emit=emit, downstreams=downstreams, boundary=boundary)
-    return Batch(
+        work = per_event(
+            function,
+            lines=lines,
+            tell=tell,
+            downstreams=downstreams,
+            boundary=boundary,
+            guard=guard,
+            in_progress=in_progress,
+        )
+    else:
+        work = Batch(
+            _made_idempotent(function, settings, emit, about),
+            dead_letters=dead_letters or DeadLetterQueue(settings.dead_letter_queue_url or ""),
+            lines=lines,
+            tell=tell,
+            downstreams=downstreams,
+            boundary=boundary,
+            guard=guard,
+            in_progress=in_progress,
+        ).run
+    return around(work, caretaker=caretaker, guard=guard, refresh=refresh, lines=lines, tell=tell)
+
+
+def _deadline(settings: Settings, lines: StatusLines, tell: Teller, in_progress: InProgress) -> Deadline:
+    def fired(firing: Firing) -> None:
+        tell(lines.deadline, in_progress.call, firing)
+
+    def cannot(reason: str) -> None:
+        tell(lines.unguarded, reason)
+
+    return Deadline(
+        setting=settings.deadline_margin,
+        on_fire=fired,
+        tell=cannot,
+        home=folder_of(settings.handler),
+    )
+
+
+def _load_configuration(
+    settings: Settings, emit: Callable[[str], None], about: Mapping[str, Any]
+) -> tuple[Callable[[], None] | None, Callable[[], frozenset[str]]]:
+    """What starts to renew the configuration, and what tells the secrets in it."""
+    if not settings.configuration:
+        return None, frozenset
+    # Late on purpose, here and below: most functions use neither, and both import much.
+    from .configured import configuration
+
+    configuration.load(settings.configuration, emit=emit, **about)
+    return configuration.refresh_in_background, configuration.known_secrets
+
+
+def _made_idempotent(
+    function: Handler, settings: Settings, emit: Callable[[str], None], about: Mapping[str, Any]
+) -> Handler:
+    if settings.idempotency is None:
+        return function
+    from .idempotency import make_idempotent
+    from .rare_records import RareRecords
+
+    return make_idempotent(
         function,
-        dead_letters=dead_letters or DeadLetterQueue(settings.dead_letter_queue_url or ""),
-        lines=lines,
-        emit=emit,
-        downstreams=downstreams,
-        boundary=boundary,
-    ).run
-
-
-def find_handler(path: str) -> Handler:
-    """Import ``module.function``.
-
-    :raises HandlerNotFound: when the module or function does not exist, or would not do its work when called
-    :raises Exception: whatever the user's module raises while it is imported, unchanged
-    """
-    wanted = f"RESILIENT_HANDLER is {path!r}"
-    module_name, dot, function_name = path.replace("/", ".").rpartition(".")
-    if not dot or not module_name or not function_name:
-        raise HandlerNotFound(f"{wanted}; allowed: module.function, for example 'delivery.deliver'")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        # Only the handler's own module (or a package on the way to it) is ours to explain.
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise
-        where = ", ".join(entry or "." for entry in sys.path)
-        raise HandlerNotFound(
-            f"{wanted}, but there is no module {error.name!r}; looked in: {where}"
-        ) from error
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        have = (
-            ", ".join(n for n, v in vars(module).items() if callable(v) and not n.startswith("_")) or "none"
-        )
-        raise HandlerNotFound(
-            f"{wanted}, but {getattr(module, '__file__', module_name)} has no function {function_name!r}; "
-            f"it has: {have}"
-        )
-    # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR: read off the code, as importing inspect costs 10 ms.
-    if getattr(getattr(function, "__code__", None), "co_flags", 0) & (0x20 | 0x80 | 0x200):
-        raise HandlerNotFound(
-            f"{wanted}, but {function_name} is asynchronous or a generator: calling it would do no work. "
-            "Write a plain function, and use asyncio.run() inside where it needs to be asynchronous"
-        )
-    found: Handler = function
-    return found
+        settings.idempotency,
+        function_name=about["function_name"],
+        records=RareRecords(emit=emit, **about),
+    )
 
 
 class _Recorded:
     """A boundary that lets every call pass and records how it went."""
 
-    def __init__(self, lines: StatusLines, emit: Callable[[str], None]) -> None:
+    def __init__(self, lines: StatusLines, tell: Teller) -> None:
         self._lines = lines
-        self._emit = emit
+        self._tell = tell
 
     def enter(self, call: Call, downstream: DownstreamSettings) -> None:
         pass
@@ -133,43 +172,4 @@ class _Recorded:
     def leave(
         self, call: Call, downstream: DownstreamSettings, seconds: float, error: BaseException | None
     ) -> None:
-        self._emit(self._lines.called(call, downstream.name, seconds, error))
-
-
-def _per_event(
-    function: Handler,
-    *,
-    lines: StatusLines,
-    emit: Callable[[str], None],
-    downstreams: Mapping[str, DownstreamSettings],
-    boundary: Boundary,
-) -> Handler:
-    """Mode ``event``: the user's function is called once, and what it returns or raises is left alone."""
-    ticks = lines.clock.ticks
-
-    def handle(event: Any, context: Any) -> Any:
-        request_id = str(getattr(context, "aws_request_id", ""))
-        call = Call(
-            correlation_id=from_event(event, request_id=request_id),
-            idempotency_key=idempotency_key_of(event, request_id=request_id),
-            request_id=request_id,
-            downstreams=downstreams,
-            boundary=boundary,
-            remaining=getattr(context, "get_remaining_time_in_millis", None),
-            clock=lines.clock,
-        )
-        token = active_call.set(call)
-        try:
-            emit(lines.started(call))
-            started = ticks()
-            try:
-                result = function(event, context)
-            except BaseException as error:
-                emit(lines.failed(call, ticks() - started, error))
-                raise
-            emit(lines.completed(call, ticks() - started))
-            return result
-        finally:
-            active_call.reset(token)
-
-    return handle
+        self._tell(self._lines.called, call, downstream.name, seconds, error)

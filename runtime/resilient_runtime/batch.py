@@ -12,24 +12,30 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from .batch_budget import BatchBudget
 from .call import Boundary, Call, active_call
-from .messages import group_of, read
+from .in_progress import InProgress
+from .interruption import DeadlineExceeded, exceeded_in
+from .lifecycle import Guard, Remaining, kept_ms
+from .messages import group_of, read, records_of
 from .reject import Reject
 from .rejection import Rejection
 from .settings import DownstreamSettings
-from .status import StatusLines, describe, text_of
+from .status import StatusLines, Teller, describe, text_of
 
-__all__ = ["Batch", "DeadLetters"]
+__all__ = ["Batch", "DeadLetters", "refuse_unfinished"]
 
 _NOT_STORED = (
     "The handler rejected this message, but the dead-letter queue did not take it, so it was returned to its "
     "queue and nothing is lost. Check sqs:SendMessage of the function's role on that queue (and the grant "
     "on its KMS key), and that the queue exists; the message is tried again."
 )
+_MOST_TOLD = 100
+_IN_ORDER = "an earlier message of its group goes back, and a group keeps its order"
 
 
 class DeadLetters(Protocol):
@@ -40,15 +46,25 @@ class DeadLetters(Protocol):
         ...
 
 
+class _Invocation(NamedTuple):
+    """What all messages of one batch share."""
+
+    request_id: str
+    remaining: Remaining
+    margin_ms: int
+
+
 class Batch:
     """Gives a handler one message at a time.
 
     :param function: the user's ``f(body, call)``
     :param dead_letters: where a rejected message goes
     :param lines: writes the status records
-    :param emit: takes each line
+    :param tell: takes each of them
     :param downstreams: what the handler may call, by name
     :param boundary: what happens around each downstream call
+    :param guard: interrupts the handler before its time is over
+    :param in_progress: is told which message is being handled
     """
 
     def __init__(
@@ -57,117 +73,185 @@ class Batch:
         *,
         dead_letters: DeadLetters,
         lines: StatusLines,
-        emit: Callable[[str], None],
+        tell: Teller,
         downstreams: Mapping[str, DownstreamSettings],
         boundary: Boundary,
+        guard: Guard,
+        in_progress: InProgress,
     ) -> None:
         self._function = function
         self._dead_letters = dead_letters
         self._lines = lines
-        self._emit = emit
+        self._tell = tell
         self._downstreams = downstreams
         self._boundary = boundary
+        self._guard = guard
+        self._in_progress = in_progress
+        self._budget = BatchBudget()
         self._clock = lines.clock
 
-    def run(self, event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
+    def run(self, event: Any, context: Any, remaining: Remaining) -> dict[str, list[dict[str, str]]]:
         """Handle one batch.
 
         :returns: Lambda's partial batch response, naming the messages to return to the queue
         :raises ValueError: when the event is no SQS batch, before any message is touched: all of it returns
         """
-        records = _records(event)
-        returned: list[dict[str, str]] = []
+        invocation = _Invocation(
+            str(getattr(context, "aws_request_id", "")), remaining, kept_ms(self._guard.margin)
+        )
+        try:
+            records = records_of(event)
+        except ValueError as error:
+            call = Call(correlation_id=invocation.request_id, request_id=invocation.request_id)
+            self._tell(self._lines.started, call)
+            self._tell(self._lines.failed, call, 0.0, error, event)
+            raise
+        returned: list[str] = []
         stopped: set[str] = set()
-        for record in records:
+        self._budget.begin()
+        for index, record in enumerate(records):
             group = group_of(record)
             if group is not None and group in stopped:
                 # Its predecessor comes back, so it must too, or the group would be out of order.
-                self._hold(record, group, context)
-            elif self._settled(record, context):
+                self._hold(record, _IN_ORDER, invocation, group=group)
+            elif (reason := self._no_time()) is not None:
+                returned += self._hold_all(records[index:], reason, invocation)
+                break
+            elif self._settled(record, invocation):
                 continue
             elif group is not None:
                 stopped.add(group)
-            returned.append({"itemIdentifier": record["messageId"]})
-        return {"batchItemFailures": returned}
+            returned.append(record["messageId"])
+        return {"batchItemFailures": [{"itemIdentifier": one} for one in returned]}
 
-    def _settled(self, record: Mapping[str, Any], context: Any) -> bool:
+    def _no_time(self) -> str | None:
+        """Why no further message is begun in this invocation, None when one is."""
+        guard, budget = self._guard, self._budget
+        if guard.passed:
+            return "the time of this invocation is over"
+        left = guard.left()
+        if budget.may_begin(left, guard.margin):
+            return None
+        return (
+            f"{left:.2f} s are left of this invocation, {guard.margin:.2f} s of them to report in, and a "
+            f"message takes {budget.needed():.2f} s"
+        )
+
+    def _settled(self, record: Mapping[str, Any], invocation: _Invocation) -> bool:
         """Whether the message may be deleted. An error of our own returns it: twice is better than never."""
-        try:
-            return self._settle(record, context)
-        except Exception:  # noqa: BLE001
-            return False
-
-    def _settle(self, record: Mapping[str, Any], context: Any) -> bool:
-        """Whether the message is completed or stored."""
-        call = self._plain(record, context)
         started = self._clock.ticks()
+        self._in_progress.call = call = self._plain(record, invocation)
+        try:
+            return self._settle(record, call, started)
+        except Exception as error:  # noqa: BLE001
+            self._tell(self._lines.broken, "batch", error)
+            return False
+        finally:
+            self._budget.took(self._clock.ticks() - started)
+            if call.crossing is not None and call.crossing.wanted is not None:
+                self._budget.timeout(call.crossing.wanted)
+
+    def _settle(self, record: Mapping[str, Any], call: Call, started: float) -> bool:
+        """Whether the message is completed or stored."""
         try:
             body = self._read_into(call, record)
         except Exception as error:  # noqa: BLE001  no message of SQS's own; each still gets both its records
-            self._emit(self._lines.started(call))
-            self._emit(self._lines.failed(call, self._clock.ticks() - started, error))
+            self._tell(self._lines.started, call)
+            self._failed(record, call, started, error)
             return False
         token = active_call.set(call)
         try:
-            self._emit(self._lines.started(call))
-            outcome = self._function(body, call)
+            self._tell(self._lines.started, call)
+            try:
+                self._guard.enter()
+                outcome = self._function(body, call)
+            finally:
+                self._guard.leave()
             if outcome is not None:
-                _refuse_unfinished(outcome)
+                refuse_unfinished(outcome)
         except Reject as reject:
-            return self._reject(record, call, reject, self._clock.ticks() - started)
+            return self._reject(record, call, reject, started)
         except Exception as error:  # noqa: BLE001  this is where a handler's failure becomes a returned message
-            self._emit(self._lines.failed(call, self._clock.ticks() - started, error))
+            self._failed(record, call, started, error)
             return False
         except BaseException as error:
-            # The interpreter is going down (sys.exit): the whole batch returns, and this says why.
-            self._emit(self._lines.failed(call, self._clock.ticks() - started, error))
+            self._failed(record, call, started, error)
+            if exceeded_in(error) is not None:
+                # Interrupted by ourselves: this message returns, and so do those that are not begun.
+                return False
+            # The interpreter is going down (sys.exit): the whole batch returns, and the record says why.
             raise
         finally:
             active_call.reset(token)
-        self._emit(self._lines.completed(call, self._clock.ticks() - started))
+        self._tell(self._lines.completed, call, self._clock.ticks() - started)
         return True
 
-    def _reject(self, record: Mapping[str, Any], call: Call, reject: Reject, seconds: float) -> bool:
+    def _failed(
+        self, record: Mapping[str, Any], call: Call, started: float, error: BaseException, **why: str
+    ) -> None:
+        event = {"body": record.get("body"), "attributes": call.attributes}
+        self._tell(self._lines.failed, call, self._clock.ticks() - started, error, event, **why)
+
+    def _reject(self, record: Mapping[str, Any], call: Call, reject: Reject, started: float) -> bool:
+        seconds = self._clock.ticks() - started
         reason = text_of(getattr(reject, "reason", reject))
         cause = None if reject.__cause__ is None else describe(reject.__cause__)
+        rejection = Rejection(
+            reason=reason,
+            error=cause,
+            correlation_id=call.correlation_id,
+            attempt=call.attempt,
+            function_name=self._lines.function_name,
+            request_id=call.request_id,
+            rejected_at=self._lines.timestamp(),
+        )
         try:
-            labelled = self._dead_letters.store(
-                record,
-                Rejection(
-                    reason=reason,
-                    error=cause,
-                    correlation_id=call.correlation_id,
-                    attempt=call.attempt,
-                    function_name=self._lines.function_name,
-                    request_id=call.request_id,
-                    rejected_at=self._lines.timestamp(),
-                ),
-            )
-        except Exception as error:  # noqa: BLE001  whatever kept it from being stored, the message returns
-            self._emit(self._lines.failed(call, seconds, error, reason=reason, remedy=_NOT_STORED))
+            try:
+                # A queue that does not answer must not cost the batch what it has completed.
+                self._guard.enter()
+                labelled = self._dead_letters.store(record, rejection)
+            finally:
+                self._guard.leave()
+        except (Exception, DeadlineExceeded) as error:  # noqa: BLE001  whatever kept it from being stored
+            self._failed(record, call, started, error, reason=reason, remedy=_NOT_STORED)
             return False
-        self._emit(self._lines.rejected(call, seconds, reason=reason, error=cause, labelled=labelled))
+        self._tell(self._lines.rejected, call, seconds, reason=reason, error=cause, labelled=labelled)
         return True
 
-    def _hold(self, record: Mapping[str, Any], group: str, context: Any) -> None:
-        call = self._plain(record, context)
+    def _hold(
+        self, record: Mapping[str, Any], reason: str, invocation: _Invocation, *, group: str | None = None
+    ) -> None:
+        call = self._plain(record, invocation)
         with suppress(Exception):  # it goes back unread; its record then has the message id alone
             self._read_into(call, record)
-        with suppress(Exception):  # it goes back untold
-            self._emit(self._lines.held(call, group))
+        self._tell(self._lines.held, call, reason, group)
 
-    def _plain(self, record: Mapping[str, Any], context: Any) -> Call:
+    def _hold_all(
+        self, records: Sequence[Mapping[str, Any]], reason: str, invocation: _Invocation
+    ) -> list[str]:
+        """Return messages that are not begun; in order, as a FIFO queue's must be."""
+        for record in records[:_MOST_TOLD]:
+            self._hold(record, reason, invocation)
+        if len(records) > _MOST_TOLD:
+            # A batch has up to 10,000 messages, and there is hardly any time left.
+            more = len(records) - _MOST_TOLD
+            last = self._plain(records[-1], invocation)
+            self._tell(self._lines.held, last, f"{reason}; and {more - 1:,} more before this one")
+        return [record["messageId"] for record in records]
+
+    def _plain(self, record: Mapping[str, Any], invocation: _Invocation) -> Call:
         """A call that says no more than the message's id, in case reading the message fails."""
         message_id = record["messageId"]
         return Call(
             correlation_id=message_id,
             idempotency_key=message_id,
             message_id=message_id,
-            request_id=str(getattr(context, "aws_request_id", "")),
+            request_id=invocation.request_id,
             downstreams=self._downstreams,
             boundary=self._boundary,
-            remaining=getattr(context, "get_remaining_time_in_millis", None),
+            remaining=invocation.remaining,
             clock=self._clock,
+            margin_ms=invocation.margin_ms,
         )
 
     def _read_into(self, call: Call, record: Mapping[str, Any]) -> Any:
@@ -182,25 +266,7 @@ class Batch:
         return body
 
 
-def _records(event: Any) -> list[Mapping[str, Any]]:
-    records = event.get("Records") if isinstance(event, Mapping) else None
-    if not isinstance(records, list):
-        raise ValueError(  # noqa: TRY004  the event's content is wrong, not a Python type of the caller's
-            "RESILIENT_MODE is 'messages', but this event has no list of Records: invoke the function from "
-            "an SQS queue, or set the mode to 'event'"
-        )
-    for record in records:
-        # An item that cannot be named cannot be returned; refuse the batch while nothing has been done.
-        if (
-            not isinstance(record, Mapping)
-            or not isinstance(record.get("messageId"), str)
-            or not record["messageId"]
-        ):
-            raise ValueError(f"RESILIENT_MODE is 'messages', but this is no SQS record: {text_of(record)}")
-    return records
-
-
-def _refuse_unfinished(outcome: object) -> None:
+def refuse_unfinished(outcome: object) -> None:
     """Fail a message whose handler returned work that has not begun: deleting it would lose it."""
     kind = type(outcome)
     if hasattr(kind, "__await__") or hasattr(kind, "__anext__") or hasattr(kind, "gi_frame"):

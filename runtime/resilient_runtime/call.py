@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -26,9 +25,6 @@ __all__ = [
 
 _LONGEST_INVOCATION_MS = 900_000
 """https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
-
-_MARGIN_MS = 500
-"""Kept back from every downstream call, so that a call that times out can still be reported."""
 
 
 # Not UnknownDownstreamError: the public names of a handler read as plain statements.
@@ -63,16 +59,17 @@ class _Open:
 _OPEN = _Open()
 
 
-# Not frozen: it is made once per message, and a frozen dataclass takes three times as long.
-@dataclass(kw_only=True, slots=True, eq=False)
+# Neither a dataclass, which would import inspect and ast (15 ms of every cold start), nor a named tuple: the
+# pipeline fills it in as it reads the message.
 class Call:
     """One delivery of one message (or, in mode ``event``, one invocation).
 
     Every field has a default, so that a handler's unit test can say ``deliver(order, Call())``.
 
     :param correlation_id: ties this work to the request it came from
-    :param idempotency_key: the same whenever the same work is delivered again: the EventBridge event's id,
-        else the id of the SQS message as it was first sent, also after it was rejected and sent back. After
+    :param idempotency_key: the same whenever the same work is delivered again: the ``Idempotency-Key`` that a
+        ``StorageFirstApi`` got from its client, else the EventBridge event's id, else
+        the id of the SQS message as it was first sent, also after it was rejected and sent back. After
         too many receives, SQS's own redrive gives a plain message a new id, and with it a new key
     :param message_id: the SQS message's id; None in mode ``event``
     :param attempt: how many times SQS has delivered this message, this time included. In mode ``event``
@@ -82,19 +79,61 @@ class Call:
     :param request_id: the Lambda request that this is part of
     :param downstreams: by name, what the handler may call. Default: any name will do
     :param remaining: milliseconds until Lambda ends the invocation. Default: fifteen minutes
+    :param margin_ms: milliseconds kept back from every downstream call, so that one that times out can still
+        be told. Default: half a second; under the deadline guard, a little more than that one's margin
+    :param crossing: the downstream call in progress, else the last one, for whoever tells what went on
     """
 
-    correlation_id: str = "none"
-    idempotency_key: str = "none"
-    message_id: str | None = None
-    attempt: int = 1
-    attributes: Mapping[str, str | bytes] = field(default_factory=dict)
-    event: Mapping[str, Any] | None = None
-    request_id: str = ""
-    downstreams: Mapping[str, DownstreamSettings] | None = None
-    boundary: Boundary = _OPEN
-    remaining: Callable[[], int] | None = None
-    clock: Clock = SYSTEM_CLOCK
+    __slots__ = (
+        "attempt",
+        "attributes",
+        "boundary",
+        "clock",
+        "correlation_id",
+        "crossing",
+        "downstreams",
+        "event",
+        "idempotency_key",
+        "margin_ms",
+        "message_id",
+        "remaining",
+        "request_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        correlation_id: str = "none",
+        idempotency_key: str = "none",
+        message_id: str | None = None,
+        attempt: int = 1,
+        attributes: Mapping[str, str | bytes] | None = None,
+        event: Mapping[str, Any] | None = None,
+        request_id: str = "",
+        downstreams: Mapping[str, DownstreamSettings] | None = None,
+        boundary: Boundary = _OPEN,
+        remaining: Callable[[], int] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        margin_ms: int = 500,
+        crossing: Crossing | None = None,
+    ) -> None:
+        self.correlation_id = correlation_id
+        self.idempotency_key = idempotency_key
+        self.message_id = message_id
+        self.attempt = attempt
+        self.attributes: Mapping[str, str | bytes] = {} if attributes is None else attributes
+        self.event = event
+        self.request_id = request_id
+        self.downstreams = downstreams
+        self.boundary = boundary
+        self.remaining = remaining
+        self.clock = clock
+        self.margin_ms = margin_ms
+        self.crossing = crossing
+
+    def __repr__(self) -> str:
+        what = "" if self.message_id is None else f", message_id={self.message_id!r}, attempt={self.attempt}"
+        return f"Call(correlation_id={self.correlation_id!r}{what})"
 
     def remaining_ms(self) -> int:
         """Milliseconds until Lambda ends this invocation, whatever it is doing then."""
@@ -104,8 +143,8 @@ class Call:
         """Cross a scalability boundary: ``with call.downstream("Courier", timeout=12) as courier:``.
 
         Inside the block, give the HTTP client ``timeout=courier.timeout``, the seconds that are really left:
-        the smaller of ``timeout`` and the invocation's remaining time, less half a second to report in. The
-        call's duration and outcome become one record and its metrics.
+        the smaller of ``timeout`` and the invocation's remaining time, less a margin to report in. The call's
+        duration and outcome become one record and its metrics.
 
         :param name: the name of a ``Downstream`` that this function was given
         :param timeout: the longest that this call may take, in seconds. Default: what the invocation has left
@@ -136,15 +175,21 @@ class Crossing:
 
     :ivar name: the downstream's name
     :ivar timeout: seconds that the call may take; known once the block is entered
+    :ivar wanted: the timeout that the handler asked for, None when it named none
+    :ivar outcome: how it ended, None while it has not
+    :ivar seconds: how long it took
     """
 
-    __slots__ = ("_call", "_settings", "_started", "_wanted", "timeout")
+    __slots__ = ("_call", "_outer", "_settings", "_started", "outcome", "seconds", "timeout", "wanted")
 
     def __init__(self, call: Call, settings: DownstreamSettings, wanted: float | None) -> None:
         self._call = call
         self._settings = settings
-        self._wanted = wanted
+        self.wanted = wanted
         self._started = 0.0
+        self._outer: Crossing | None = None
+        self.outcome: str | None = None
+        self.seconds = 0.0
         self.timeout = wanted if wanted is not None else 0.0
 
     @property
@@ -157,30 +202,56 @@ class Crossing:
         call = self._call
         # Waiting for a turn spends time, so what is left is asked for afterwards.
         call.boundary.enter(call, self._settings)
-        left = call.remaining_ms() - _MARGIN_MS
+        margin = call.margin_ms
+        left = call.remaining_ms() - margin
         if left <= 0:
             raise TimeoutError(
-                f"{self.name} was not called: {left + _MARGIN_MS} ms are left of this invocation, "
-                f"and {_MARGIN_MS} ms are kept to report in"
+                f"{self.name} was not called: {left + margin} ms are left of this invocation, "
+                f"and {margin} ms are kept to report in"
             )
-        self.timeout = left / 1000 if self._wanted is None else min(self._wanted, left / 1000)
+        self.timeout = left / 1000 if self.wanted is None else min(self.wanted, left / 1000)
+        outer = call.crossing
+        # Only what is still open, or a handler that makes a million calls would keep them all.
+        self._outer = outer if outer is not None and outer.outcome is None else None
+        self.outcome = None
+        call.crossing = self
         self._started = call.clock.ticks()
         return self
+
+    def so_far(self) -> float:
+        """Seconds since the call began; how long it took, once it is over."""
+        return self.seconds if self.outcome is not None else self._call.clock.ticks() - self._started
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the call and record how it went; an exception goes on to the handler."""
         call = self._call
-        call.boundary.leave(call, self._settings, call.clock.ticks() - self._started, error)
+        self.seconds = call.clock.ticks() - self._started
+        self.outcome = outcome_of(error)
+        if self._outer is not None:
+            if self._outer.outcome is None:
+                call.crossing = self._outer
+            self._outer = None
+        call.boundary.leave(call, self._settings, self.seconds, error)
 
 
 def outcome_of(error: BaseException | None) -> str:
-    """How a downstream call ended: ``succeeded``, ``failed``, or ``rejected`` (it said no)."""
+    """How a downstream call ended: ``succeeded``, ``failed``, ``rejected`` (it said no), or ``throttled``."""
     if error is None:
         return "succeeded"
-    # Whoever says no to one order is well: a rejection must never count against the downstream.
-    return "rejected" if isinstance(error, Reject) else "failed"
+    # Whoever says no to one order is well, and so is who asks for fewer calls: neither must ever count
+    # against the downstream.
+    if isinstance(error, Reject):
+        return "rejected"
+    return "throttled" if _asks_for_less(error) else "failed"
+
+
+def _asks_for_less(error: BaseException) -> bool:
+    # Our own GaveUp and Throttled say so; the exceptions of requests and httpx carry the answer 429.
+    if getattr(error, "throttled", False) is True:
+        return True
+    return getattr(getattr(error, "response", None), "status_code", None) == 429
 
 
 active_call: ContextVar[Call | None] = ContextVar("resilient_call", default=None)

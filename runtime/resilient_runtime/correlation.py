@@ -15,7 +15,10 @@ from typing import Any
 __all__ = [
     "ATTRIBUTE",
     "HEADER",
+    "KEY_ATTRIBUTE",
+    "KEY_HEADER",
     "accepted_detail",
+    "accepted_key",
     "envelope_of",
     "first_valid",
     "fresh_id",
@@ -30,6 +33,12 @@ ATTRIBUTE = "correlation_id"
 
 HEADER = "x-correlation-id"
 """The HTTP header that carries the id, in lower case."""
+
+KEY_ATTRIBUTE = "idempotency_key"
+"""The SQS message attribute, and the member of an event's ``metadata``, that carries the client's key."""
+
+KEY_HEADER = "idempotency-key"
+"""The HTTP header that carries the client's key, in lower case."""
 
 # ``re`` costs nothing here: ``json`` has imported it already.
 _VALID = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
@@ -91,6 +100,15 @@ def from_envelope(envelope: Mapping[str, Any]) -> str | None:
     return value if is_valid(value) else None
 
 
+def accepted_key(accepted: Mapping[str, Any]) -> object:
+    """The key that a client gave a ``StorageFirstApi``, from what ``accepted_detail`` returned, else None.
+
+    No other event is asked, unlike for a correlation id: whoever copies ``metadata`` from one event into
+    three others means one story, but three pieces of work.
+    """
+    return accepted["metadata"].get(KEY_ATTRIBUTE)
+
+
 def from_event(event: object, *, request_id: object) -> str:
     """The correlation id of any event that Lambda may be invoked with.
 
@@ -105,10 +123,13 @@ def from_event(event: object, *, request_id: object) -> str:
         return first_valid(from_envelope(envelope), envelope.get("id"), request_id) or fresh_id()
     request = event.get("requestContext")
     if isinstance(request, Mapping):
-        return first_valid(_header(event.get("headers")), request.get("requestId"), request_id) or fresh_id()
+        return (
+            first_valid(_header(event.get("headers"), HEADER), request.get("requestId"), request_id)
+            or fresh_id()
+        )
     metadata = event.get("metadata")
     found = first_valid(
-        _of_lone_message(event.get("Records")),
+        _attribute(_lone_message(event.get("Records")), ATTRIBUTE),
         event.get(ATTRIBUTE),
         metadata.get(ATTRIBUTE) if isinstance(metadata, Mapping) else None,
         request_id,
@@ -117,29 +138,52 @@ def from_event(event: object, *, request_id: object) -> str:
 
 
 def idempotency_key_of(event: object, *, request_id: object) -> str:
-    """What stays the same when this event is delivered again: its EventBridge id, else the request id.
+    """What stays the same when this event is delivered again.
 
-    Lambda keeps the request id when it retries an asynchronous invocation.
+    Asked in this order: the client's key of a ``StorageFirstApi`` and the id of an EventBridge event; the
+    ``Idempotency-Key`` header of an API Gateway request; the client's key and the id of a lone SQS message;
+    ``request_id``, which Lambda keeps when it retries an asynchronous invocation; a fresh random id.
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
     """
+    if not isinstance(event, Mapping):
+        return first_valid(request_id) or fresh_id()
     envelope = envelope_of(event)
-    return first_valid(envelope.get("id") if envelope is not None else None, request_id) or fresh_id()
+    if envelope is not None:
+        accepted = accepted_detail(envelope)
+        key = None if accepted is None else accepted_key(accepted)
+        return first_valid(key, envelope.get("id"), request_id) or fresh_id()
+    if isinstance(event.get("requestContext"), Mapping):
+        sent = _header(event.get("headers"), KEY_HEADER)
+        return first_valid(_unquoted(sent), request_id) or fresh_id()
+    message = _lone_message(event.get("Records"))
+    found = first_valid(_attribute(message, KEY_ATTRIBUTE), message.get("messageId"), request_id)
+    return found or fresh_id()
 
 
-def _header(headers: object) -> object:
+def _header(headers: object, wanted: str) -> object:
     if not isinstance(headers, Mapping):
         return None
     # HTTP APIs lower header names; REST APIs keep what the client typed.
     for name, value in headers.items():
-        if isinstance(name, str) and name.lower() == HEADER:
+        if isinstance(name, str) and name.lower() == wanted:
             return value
     return None
 
 
-def _of_lone_message(records: object) -> object:
+def _unquoted(value: object) -> object:
+    # The header's draft writes the key as a string in quotes; most clients leave them out.
+    # https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
+    return value[1:-1] if type(value) is str and value[:1] == value[-1:] == '"' else value
+
+
+def _lone_message(records: object) -> Mapping[str, Any]:
     # Several messages have several stories: none of their ids may stand for the others.
-    if type(records) is not list or len(records) != 1 or type(records[0]) is not dict:
-        return None
-    attributes = records[0].get("messageAttributes")
-    attribute = attributes.get(ATTRIBUTE) if type(attributes) is dict else None
+    if isinstance(records, list) and len(records) == 1 and isinstance(records[0], dict):
+        return records[0]
+    return {}
+
+
+def _attribute(message: Mapping[str, Any], name: str) -> object:
+    attributes = message.get("messageAttributes")
+    attribute = attributes.get(name) if type(attributes) is dict else None
     return attribute.get("stringValue") if type(attribute) is dict else None

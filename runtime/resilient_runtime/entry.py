@@ -12,4 +12,11 @@ from .application import build
 
 __all__ = ["handler"]
 
-handler = build(os.environ)
+try:
+    handler = build(os.environ)
+except Exception:
+    # Late: a start that succeeds, as nearly all do, has no need of it.
+    from .health.recycle import start_again_after_failure
+
+    start_again_after_failure(os.environ)
+    raise

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from . import correlation
 from .rejection import LABEL, read_label
 
-__all__ = ["Message", "group_of", "read"]
+__all__ = ["Message", "group_of", "read", "records_of"]
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -51,14 +51,20 @@ def read(record: Mapping[str, Any]) -> Message:
     if label:
         sent = {name: value for name, value in sent.items() if name != LABEL} | label.get("displaced", {})
     attribute = sent[correlation.ATTRIBUTE].get("stringValue") if correlation.ATTRIBUTE in sent else None
+    key = sent[correlation.KEY_ATTRIBUTE].get("stringValue") if correlation.KEY_ATTRIBUTE in sent else None
     event = correlation.envelope_of(body)
     event_id: object = None
     in_metadata: object = None
+    key_in_metadata: object = None
     if event is not None:
         event_id = event.get("id")
         in_metadata = correlation.from_envelope(event)
         accepted = correlation.accepted_detail(event)
-        body = event["detail"] if accepted is None else accepted["data"]
+        if accepted is None:
+            body = event["detail"]
+        else:
+            body = accepted["data"]
+            key_in_metadata = correlation.accepted_key(accepted)
     first_id = label.get("message_id")
     return Message(
         body=body,
@@ -66,11 +72,38 @@ def read(record: Mapping[str, Any]) -> Message:
             attribute, in_metadata, label.get("correlation_id"), event_id, message_id
         )
         or correlation.fresh_id(),
-        idempotency_key=correlation.first_valid(event_id, first_id) or message_id,
+        idempotency_key=correlation.first_valid(key, key_in_metadata, event_id, first_id) or message_id,
         attempt=_receive_count(record.get("attributes")),
         attributes={name: _value(value) for name, value in sent.items()} if sent else _NOTHING,
         event=event,
     )
+
+
+def records_of(event: Any) -> list[Mapping[str, Any]]:
+    """The messages of an SQS batch.
+
+    :raises ValueError: when it is none, or has a message that could not be named
+    """
+    records = event.get("Records") if isinstance(event, Mapping) else None
+    if not isinstance(records, list):
+        raise ValueError(  # noqa: TRY004  the event's content is wrong, not a Python type of the caller's
+            "RESILIENT_MODE is 'messages', but this event has no list of Records: invoke the function from "
+            "an SQS queue, or set the mode to 'event'"
+        )
+    for record in records:
+        # An item that cannot be named cannot be returned; refuse the batch while nothing has been done.
+        if (
+            not isinstance(record, Mapping)
+            or not isinstance(record.get("messageId"), str)
+            or not record["messageId"]
+        ):
+            # Not the record itself: this goes to a log, and nobody has looked for secrets in it.
+            has = ", ".join(map(str, record)) if isinstance(record, Mapping) else type(record).__name__
+            raise ValueError(
+                "RESILIENT_MODE is 'messages', but this is no SQS record: it has no messageId, but "
+                f"{has:.200}"
+            )
+    return records
 
 
 def group_of(record: Mapping[str, Any]) -> str | None:

@@ -15,16 +15,25 @@ metric. https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-l
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as _quote
+from typing import TYPE_CHECKING, ParamSpec
 
 from .call import Call, outcome_of
 from .clock import SYSTEM_CLOCK, Clock
+from .diagnostics import Diagnostics
 from .settings import METRICS_NAMESPACE
 
-__all__ = ["StatusLines", "describe", "text_of"]
+if TYPE_CHECKING:
+    from .deadline import Firing
+
+__all__ = ["StatusLines", "Teller", "describe", "text_of"]
+
+_P = ParamSpec("_P")
 
 _LONGEST_TEXT = 4096
-_LONGEST_STACK = 8192
+# Looked at past the cut, so that a secret across it is known as one.
+_BEYOND = 4096
 _ENDS = ("Completed", "Failed", "Rejected")
 # A metric that never had data makes metric math over it empty, and an alarm on what started and did not end
 # silent, just where nothing ever completed. So each start counts none of each end.
@@ -38,11 +47,20 @@ class StatusLines:
 
     :param service: the service's name as the construct was given it
     :param function_name: the value of the metrics' only dimension, ``FunctionName``
+    :param diagnostics: what a failure's record says beside the failure, and what it hides
     """
 
-    def __init__(self, *, service: str, function_name: str, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        *,
+        service: str,
+        function_name: str,
+        clock: Clock = SYSTEM_CLOCK,
+        diagnostics: Diagnostics | None = None,
+    ) -> None:
         self.function_name = function_name
         self.clock = clock
+        self._diagnostics = diagnostics or Diagnostics()
         self._second = -1
         self._second_text = ""
         name = _quote(function_name)
@@ -55,6 +73,7 @@ class StatusLines:
                 "COMPLETED": (_COUNT % "Completed", _DURATION % "Duration"),
                 "FAILED": (_COUNT % "Failed", _DURATION % "Duration"),
                 "REJECTED": (_COUNT % "Rejected", _DURATION % "Duration"),
+                "DEADLINE": (_COUNT % "DeadlineExceeded",),
             }.items()
         }
         self._called = (
@@ -80,19 +99,22 @@ class StatusLines:
         call: Call,
         seconds: float,
         error: BaseException,
+        event: object,
         *,
         reason: str | None = None,
         remedy: str | None = None,
     ) -> str:
         """The handler raised, or its rejected message could not be stored; the work comes back.
 
+        :param event: what the handler was given; told without its secrets
         :param reason: why the handler had rejected the message
         :param remedy: what a person should do now
         """
         return self._line(
             "FAILED",
-            f',"Failed":1{_took(seconds)},"status":"FAILED"{self._of(call)},"error":{_quote(describe(error))}'
-            f'{_member("reason", reason)}{_member("remedy", remedy)},"stack":{_quote(_stack(error))}}}',
+            f',"Failed":1{_took(seconds)},"status":"FAILED"{self._of(call)},"error":{self._error(error)}'
+            f"{self._member('reason', reason)}{self._member('remedy', remedy)}{self._stack(error)}"
+            f"{self._diagnostics.of_failure(call, error, event)}}}",
         )
 
     def rejected(self, call: Call, seconds: float, *, reason: str, error: str | None, labelled: bool) -> str:
@@ -104,12 +126,32 @@ class StatusLines:
         return self._line(
             "REJECTED",
             f',"Rejected":1{_took(seconds)},"status":"REJECTED"{self._of(call)}'
-            f"{_member('reason', reason)}{_member('error', error)}{label}}}",
+            f"{self._member('reason', reason)}{self._member('error', error)}{label}}}",
         )
 
-    def held(self, call: Call, group: str) -> str:
-        """The message went back untouched, because an earlier one of its group did. Not counted."""
-        return f'{{"status":"HELD"{self._of(call)},"message_group":{_quote(text_of(group))},{self._at()[1]}}}'
+    def held(self, call: Call, reason: str, group: str | None = None) -> str:
+        """The message went back untouched. Not counted.
+
+        :param reason: why it was not begun
+        :param group: its message group, where an earlier message of that went back
+        """
+        in_group = "" if group is None else f',"message_group":{_quote(text_of(group))}'
+        return f'{{"status":"HELD"{self._of(call)},"reason":{_quote(reason)}{in_group},{self._at()[1]}}}'
+
+    def deadline(self, call: Call | None, firing: Firing) -> str:
+        """Lambda's timeout is near and the handler is running still: what it is doing. Counted once."""
+        not_interrupted = _member("not_interrupted", firing.cannot_interrupt)
+        return self._line(
+            "DEADLINE",
+            f',"DeadlineExceeded":{1 if firing.times == 1 else 0},"status":"DEADLINE"'
+            f"{self._about if call is None else self._of(call)}"
+            f',"ran_ms":{firing.ran * 1000:.0f},"remaining_ms":{firing.left * 1000:.0f}{not_interrupted}'
+            f"{self._diagnostics.of_deadline(call, firing)}}}",
+        )
+
+    def unguarded(self, reason: str) -> str:
+        """Handlers of this environment cannot be interrupted before Lambda's timeout. Not counted."""
+        return f'{{"status":"UNGUARDED"{self._about},"reason":{_quote(reason)},{self._at()[1]}}}'
 
     def called(self, call: Call, name: str, seconds: float, error: BaseException | None) -> str:
         """A downstream was called; ``FunctionName`` and ``Downstream`` are the dimensions."""
@@ -117,12 +159,19 @@ class StatusLines:
         outcome = outcome_of(error)
         duration = f"{seconds * 1000:.3f}"
         quoted = _quote(name)
-        told = "" if error is None else f',"error":{_quote(describe(error))}'
+        told = "" if error is None else f',"error":{self._error(error)}'
         return (
             f'{{"_aws":{{"Timestamp":{ms},{self._called},"Downstream":{quoted}'
             f',"DownstreamFailed":{1 if outcome == "failed" else 0},"DownstreamDuration":{duration}'
             f',"status":"CALLED"{self._of(call)},"downstream":{quoted},"outcome":"{outcome}"'
             f',"duration_ms":{duration}{told},{timestamp}}}'
+        )
+
+    def broken(self, part: str, error: BaseException) -> str:
+        """A part of this runtime failed; invocations go on without its help. Not counted."""
+        return (
+            f'{{"status":"BROKEN"{self._about},"part":{_quote(part)},"error":{self._error(error)}'
+            f"{self._stack(error)},{self._at()[1]}}}"
         )
 
     def timestamp(self) -> str:
@@ -133,6 +182,25 @@ class StatusLines:
         ms, timestamp = self._at()
         # ``rest`` ends its object; the timestamp goes in before that brace.
         return f'{{"_aws":{{"Timestamp":{ms},{self._heads[status]}{rest[:-1]},{timestamp}}}'
+
+    def _error(self, error: BaseException) -> str:
+        text = self._shown(error)
+        return _quote(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+    def _member(self, name: str, value: object) -> str:
+        return "" if value is None else f',"{name}":{_quote(self._shown(value))}'
+
+    def _shown(self, value: object) -> str:
+        """What ``text_of`` says, without its secrets."""
+        text = _printed(value)
+        return _cut(self._diagnostics.text(text[: _LONGEST_TEXT + _BEYOND]), len(text))
+
+    def _stack(self, error: BaseException) -> str:
+        try:
+            stack = self._diagnostics.stack(error)
+        except Exception:  # noqa: BLE001  an exception may break whoever prints it
+            return ""
+        return f',"stack":{_quote(stack)}'
 
     def _of(self, call: Call) -> str:
         message = call.message_id
@@ -154,21 +222,48 @@ class StatusLines:
         return ms, f'"timestamp":"{self._second_text}.{rest:03d}Z"'
 
 
+class Teller:
+    """Writes a record and hands it on; one that cannot be written or handed on is given up.
+
+    A completed message must not come back because a log is full.
+
+    :param emit: takes each line
+    """
+
+    __slots__ = ("_emit",)
+
+    def __init__(self, emit: Callable[[str], None]) -> None:
+        self._emit = emit
+
+    def __call__(self, write: Callable[_P, str], /, *arguments: _P.args, **named: _P.kwargs) -> None:
+        """Tell what ``write`` makes of the arguments."""
+        try:  # noqa: SIM105  suppress() takes as long as the rest of this function
+            self._emit(write(*arguments, **named))
+        except Exception:  # noqa: BLE001, S110
+            pass
+
+
 def text_of(value: object) -> str:
     """``value`` as text, whatever it is: at most 4,096 characters, and never an exception."""
-    try:
-        text = value if type(value) is str else str(value)
-    except Exception:  # noqa: BLE001  a reason that cannot be printed must not cost the message
-        text = f"<{type(value).__name__} that cannot be printed>"
-    if len(text) > _LONGEST_TEXT:
-        return f"{text[:_LONGEST_TEXT]}… ({len(text):,} characters)"
-    return text
+    text = _printed(value)
+    return _cut(text, len(text))
 
 
 def describe(error: BaseException) -> str:
     """An exception in one line: its class and its message."""
     text = text_of(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _printed(value: object) -> str:
+    try:
+        return value if type(value) is str else str(value)
+    except Exception:  # noqa: BLE001  a reason that cannot be printed must not cost the message
+        return f"<{type(value).__name__} that cannot be printed>"
+
+
+def _cut(text: str, length: int) -> str:
+    return f"{text[:_LONGEST_TEXT]}… ({length:,} characters)" if len(text) > _LONGEST_TEXT else text
 
 
 def _directive(dimensions: str, metrics: tuple[str, ...]) -> str:
@@ -178,22 +273,10 @@ def _directive(dimensions: str, metrics: tuple[str, ...]) -> str:
     )
 
 
+def _member(name: str, text: str | None) -> str:
+    return "" if text is None else f',"{name}":{_quote(text)}'
+
+
 def _took(seconds: float) -> str:
     ms = f"{seconds * 1000:.3f}"
     return f',"Duration":{ms},"duration_ms":{ms}'
-
-
-def _member(name: str, value: object) -> str:
-    return "" if value is None else f',"{name}":{_quote(text_of(value))}'
-
-
-def _stack(error: BaseException) -> str:
-    import traceback  # only a failure needs it
-
-    try:
-        # The first frame is ours; the handler's own begin behind it.
-        below = error.__traceback__.tb_next if error.__traceback__ else None
-        stack = "".join(traceback.format_exception(type(error), error, below))
-    except Exception:  # noqa: BLE001  an exception may break whoever prints it
-        return describe(error)
-    return stack if len(stack) <= _LONGEST_STACK else f"…{stack[-_LONGEST_STACK:]}"

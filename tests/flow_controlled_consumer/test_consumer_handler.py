@@ -93,7 +93,7 @@ def test_the_mapping_is_made_after_the_permission_to_poll(
 
 
 def test_every_signal_has_its_alarm(handled: tuple[assertions.Template, FlowControlledConsumer]) -> None:
-    """Age, dead letters, failures, saturation, errors, throttles and unfinished work each have an alarm."""
+    """Age, dead letters, failures, saturation, errors, throttles, unfinished work, health: one alarm each."""
     _, consumer = handled
     assert set(consumer.alarms) == {
         "OldestMessageAge",
@@ -103,6 +103,7 @@ def test_every_signal_has_its_alarm(handled: tuple[assertions.Template, FlowCont
         "Errors",
         "Throttles",
         "Unfinished",
+        "ContainerHealth",
     }
 
 

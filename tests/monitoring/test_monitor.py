@@ -270,35 +270,45 @@ def test_a_dashboard_that_is_full_is_followed_by_another(monkeypatch: pytest.Mon
 
 
 def test_the_saved_queries_search_the_logs_of_every_section(template: Template) -> None:
-    """Two questions are saved per stack, in a folder of the stack's name, over all its log groups."""
+    """Four questions are saved per stack, in a folder of the stack's name, over all its log groups."""
     stack = Stack(App(), "Shop")
     for name in ("Orders", "Bills"):
         section = dataclasses.replace(SECTION, log_groups=(f"{name}-logs", "shared"))
         monitor(sqs.Queue(stack, name), signals=[], section=section, on_call=None)
 
     found = Template.from_stack(stack).find_resources("AWS::Logs::QueryDefinition")
-    assert len(found) == 2
+    assert len(found) == 4
     for resource in found.values():
         assert resource["Properties"]["LogGroupNames"] == ["Orders-logs", "shared", "Bills-logs"]
     names = [resource["Properties"]["Name"]["Fn::Join"][1] for resource in found.values()]
     assert names == [
         [{"Ref": "AWS::StackName"}, "/The story of one correlation id"],
         [{"Ref": "AWS::StackName"}, "/Started but never completed"],
+        [{"Ref": "AWS::StackName"}, "/Interrupted before the timeout"],
+        [{"Ref": "AWS::StackName"}, "/What leaks, and what was done about it"],
     ]
 
 
+def test_what_leaks_is_asked_of_functions_only() -> None:
+    """An API's access log has no LEAK or DEADLINE records, so nothing is saved that searches it for them."""
+    stack = Stack(App(), "Shop")
+    section = dataclasses.replace(SECTION, lane=Lane.ENTRY, log_groups=("access",))
+    monitor(stack, signals=[], section=section, on_call=None)
+
+    found = Template.from_stack(stack).find_resources("AWS::Logs::QueryDefinition")
+    assert set(found) == {"ResilientConstructsStoryQuery", "ResilientConstructsNeverCompletedQuery"}
+
+
 def test_a_query_over_more_log_groups_than_it_may_search_is_split() -> None:
-    """The 51st log group goes to a second pair of queries."""
+    """The 51st log group goes to a second set of queries."""
     stack = Stack(App(), "Shop")
     section = dataclasses.replace(SECTION, log_groups=tuple(f"group-{number}" for number in range(51)))
     monitor(stack, signals=[], section=section, on_call=None)
 
     found = Template.from_stack(stack).find_resources("AWS::Logs::QueryDefinition")
     assert sorted(len(resource["Properties"]["LogGroupNames"]) for resource in found.values()) == [
-        1,
-        1,
-        50,
-        50,
+        *[1] * 4,
+        *[50] * 4,
     ]
 
 

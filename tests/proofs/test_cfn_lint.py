@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_cdk import App, Stack
+from aws_cdk.assertions import Template
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
+from configured_consumer import configure
 from example_templates import TEMPLATES
 
+from resilient_constructs import Handler, OnCall
+
+HANDLERS = Path(__file__).parents[2] / "examples" / "handlers" / "delivery"
 REGIONS = ["us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1"]
 
 CDKS_OWN = re.compile(
@@ -21,13 +27,25 @@ CDKS_OWN = re.compile(
 would otherwise come too late. Redundant, harmless, and not ours to take away."""
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+def configured() -> dict[str, Any]:
+    """A consumer with everything switched on, leave to update its own function included."""
+    stack = Stack(App(), "Shop")
+    handler = Handler.from_directory(str(HANDLERS), "delivery.deliver")
+    configure(stack, handler=handler, on_call=OnCall(stack, "OnCall"))
+    return dict(Template.from_stack(stack).to_json())
+
+
+ALL = {**TEMPLATES, "Configured": configured}
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_cfn_lint_finds_nothing(name: str) -> None:
     """No finding in the regions of three partitions, save one that the CDK's own function brings along."""
-    found = lint(json.dumps(TEMPLATES[name]()), config=ManualArgs(regions=REGIONS))
+    template = ALL[name]()
+    found = lint(json.dumps(template), config=ManualArgs(regions=REGIONS))
     ours = [one for one in found if not (one.rule.id == "W3005" and CDKS_OWN.fullmatch(one.message))]
     assert [f"{one.rule.id} {one.message}" for one in ours] == []
-    functions = [r for r in TEMPLATES[name]()["Resources"].values() if r["Type"] == "AWS::Lambda::Function"]
+    functions = [r for r in template["Resources"].values() if r["Type"] == "AWS::Lambda::Function"]
     assert len(found) == len(functions), "the CDK no longer repeats the dependency: take the exception away"
 
 

@@ -15,6 +15,7 @@ import cdk_nag
 import pytest
 from aws_cdk import App, Stack, Validations
 from aws_cdk import aws_sns as sns
+from configured_consumer import configure
 
 from examples.courier import CourierStack
 from resilient_constructs import Handler, OnCall, ResilientFunction
@@ -164,3 +165,16 @@ def test_an_asynchronous_functions_findings_are_known() -> None:
     function = ResilientFunction(stack, "Worker", handler=handler, asynchronous=True, on_call=on_call)
     acknowledge(on_call, function)
     assert findings_of(stack) == set()
+
+
+def test_a_configured_consumers_findings_are_known() -> None:
+    """With parameters, secrets, a table and leave to update itself, there are by-design findings only."""
+    stack = Stack(App(), "Shop")
+    on_call = OnCall(stack, "OnCall")
+    handler = Handler.from_directory(
+        str(REPOSITORY / "examples" / "handlers" / "delivery"), "delivery.deliver"
+    )
+    consumer = configure(stack, handler=handler, on_call=on_call)
+    acknowledge(on_call, consumer)
+    of_ours = {finding for finding in findings_of(stack) if finding[0].startswith(consumer.node.path)}
+    assert of_ours == set()

@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).parents[2]
 def signal_names() -> set[str]:
     """The name of every ``Signal`` that a room writes down, read from its source."""
     found = set()
-    for path in (REPOSITORY / "resilient_constructs").glob("*/signals.py"):
+    for path in (REPOSITORY / "resilient_constructs").glob("*/*signals.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Signal":
                 (name,) = [keyword.value for keyword in node.keywords if keyword.arg == "name"]

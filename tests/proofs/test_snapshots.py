@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_sqs as sqs
+from configured_consumer import configure
 from example_templates import TEMPLATES
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
@@ -38,6 +39,7 @@ STATEFUL = {
     "AWS::KMS::Key",
     "AWS::Logs::LogGroup",
     "AWS::S3::Bucket",
+    "AWS::SecretsManager::Secret",
     "AWS::SNS::Topic",
     "AWS::SQS::Queue",
 }
@@ -73,6 +75,11 @@ def a_fifo_consumer(stack: Stack) -> None:
     )
 
 
+def a_configured_consumer(stack: Stack) -> None:
+    """``FlowControlledConsumer`` with everything that needs a grant of its own."""
+    configure(stack, handler=HANDLER)
+
+
 def a_bus(stack: Stack) -> None:
     """``FanOutBus`` with one subscription."""
     bus = FanOutBus(stack, "Orders")
@@ -92,6 +99,7 @@ BUILDS: dict[str, Callable[[Stack], None]] = {
         an_api_to_a_queue,
         a_consumer,
         a_fifo_consumer,
+        a_configured_consumer,
         a_bus,
         on_call,
     )
@@ -150,6 +158,14 @@ PINNED_CONSTRUCTS = {
         "DeliveryDeadLetterQueue7D230F16",
         "DeliveryFunctionLogGroup34ECB53C",
         "DeliveryQueue6A0D8ED9",
+    ],
+    "a_configured_consumer": [
+        "CourierKey6202B3C2",
+        "DeliveryDeadLetterQueue7D230F16",
+        "DeliveryFunctionIdempotency8BC1A485",
+        "DeliveryFunctionLogGroup34ECB53C",
+        "DeliveryQueue6A0D8ED9",
+        "Key961B73FD",
     ],
     "a_bus": ["OrdersArchiveE22F4F05", "OrdersBusEC605DBA", "OrdersWorkUndelivered47A8A2E0", "Queue4A7E3555"],
     "on_call": ["OnCallTicketTopicCD05E1DD", "OnCallTopic2FB15ED5"],

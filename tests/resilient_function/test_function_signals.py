@@ -18,9 +18,9 @@ def named(signals: tuple[Signal, ...]) -> dict[str, Signal]:
 
 
 def test_which() -> None:
-    """Any function has errors, throttles, duration and unfinished work; saturation needs a limit."""
+    """Any function has errors, throttles, duration, health, unfinished work; saturation needs a limit."""
     names = set(named(function_signals(function_name="f", timeout_seconds=30)))
-    assert names == {"Errors", "Throttles", "Duration", "Unfinished"}
+    assert names == {"ContainerHealth", "Errors", "Throttles", "Duration", "Unfinished"}
     limited = named(function_signals(function_name="f", timeout_seconds=30, concurrency_limit=10))
     assert set(limited) - names == {"ConcurrencySaturation"}
     assert limited["ConcurrencySaturation"].threshold == 9
@@ -29,7 +29,7 @@ def test_which() -> None:
 def test_tokens() -> None:
     """What is only known at deploy is not computed with."""
     names = set(named(function_signals(function_name="f", timeout_seconds=TOKEN, concurrency_limit=TOKEN)))
-    assert names == {"Errors", "Throttles"}
+    assert names == {"ContainerHealth", "Errors", "Throttles"}
 
 
 def test_duration() -> None:
@@ -38,6 +38,39 @@ def test_duration() -> None:
     assert signal.threshold == 27_000
     assert isinstance(signal.metric, Metric)
     assert signal.metric.statistic == "Maximum"
+
+
+def test_container_health() -> None:
+    """The fullest of an environment's four figures counts, in three of five minutes."""
+    signal = named(function_signals(function_name="f", timeout_seconds=30))["ContainerHealth"]
+    assert isinstance(signal.metric, Math)
+    assert {one.name for one in signal.metric.metrics.values()} == {
+        "DescriptorsUsed",
+        "MemoryUsed",
+        "TmpUsed",
+        "ThreadsUsed",
+    }
+    assert {one.statistic for one in signal.metric.metrics.values()} == {"Maximum"}
+    assert signal.metric.expression == f"MAX([{', '.join(signal.metric.metrics)}])"
+    assert (signal.threshold, signal.datapoints, signal.periods) == (80, 3, 5)
+
+
+def test_panels() -> None:
+    """The dashboard shows how full environments are, how often one was recycled, and interruptions."""
+    section = function_section(
+        title="F", function_name="f", timeout_seconds=30, concurrency_limit=5, log_group_name="l"
+    )
+    (panel,) = [one for one in section.panels if one.threshold == 80]
+    assert len(panel.left) == 4
+    shown = {one.name for panel in section.panels for one in panel.right if isinstance(one, Metric)}
+    assert shown == {"Cleaned", "Recycled", "Exited", "Replaced", "DeadlineExceeded"}
+
+
+@pytest.mark.parametrize("margin", [None, 0, 1, 3])
+def test_a_short_margin_leaves_the_duration_alone(margin: float | None) -> None:
+    """Up to a tenth of the timeout, the alarm is at nine tenths of it."""
+    signals = function_signals(function_name="f", timeout_seconds=30, deadline_margin=margin)
+    assert named(signals)["Duration"].threshold == 27_000
 
 
 def evaluate(expression: str, **counts: float) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 
 from resilient_runtime.application import build
 from resilient_runtime.clock import Clock
+from resilient_runtime.lifecycle import Caretaker, Guard, NoCaretaker, NoGuard
 from resilient_runtime.rejection import Rejection
 
 STANDARD = "arn:aws:sqs:eu-west-1:111122223333:orders"
@@ -73,14 +74,23 @@ class KeptDeadLetters:
 class App:
     """One execution environment: a handler under the runtime, and all that it emitted."""
 
-    def __init__(self, function: Callable[..., Any], mode: str = "messages", **env: str) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        mode: str = "messages",
+        *,
+        caretaker: Caretaker | None = None,
+        guard: Guard | None = None,
+        clocked: Ticking | None = None,
+        **env: str,
+    ) -> None:
         module = types.ModuleType("handler_under_test")
         vars(module)["handle"] = function
         sys.modules["handler_under_test"] = module
         self.lines: list[str] = []
         self.broken_lines: set[int] = set()
         self.dead_letters = KeptDeadLetters()
-        self.clock = Ticking()
+        self.clock = clocked or Ticking()
         self.handler = build(
             {
                 "RESILIENT_HANDLER": "handler_under_test.handle",
@@ -92,6 +102,8 @@ class App:
             clock=self.clock.clock,
             emit=self.emit,
             dead_letters=self.dead_letters,
+            caretaker=caretaker or NoCaretaker(),
+            guard=guard or NoGuard(),
         )
 
     def __call__(self, event: Any, context: Any = None) -> Any:

@@ -24,6 +24,9 @@ KNOWN = [
     "requestContext",
     "requestId",
     "messageAttributes",
+    "messageId",
+    "idempotency_key",
+    "Idempotency-Key",
     "stringValue",
     "X-Correlation-Id",
 ]
@@ -65,6 +68,53 @@ def test_the_idempotency_key_is_the_events_id() -> None:
     """A message that carries an event is the same work whenever that event comes again."""
     assert read(sqs_record(ENVELOPE)).idempotency_key == ENVELOPE["id"]
     assert read(sqs_record("{}")).idempotency_key == "m-1"
+
+
+KEYED = bridge_event({"metadata": {"correlation_id": "c", "idempotency_key": "from-metadata"}, "data": {}})
+COPIED = bridge_event(
+    {"metadata": {"correlation_id": "c", "idempotency_key": "copied"}, "data": {}, "more": 1}
+)
+REQUEST = {"requestContext": {"requestId": "r"}}
+
+
+@pytest.mark.parametrize(
+    ("body", "attributes", "expected"),
+    [
+        (KEYED, {"idempotency_key": "from-attribute"}, "from-attribute"),
+        (KEYED, {"idempotency_key": "spaces are unsafe"}, "from-metadata"),
+        (KEYED, {"idempotency_key": b"binary"}, "from-metadata"),
+        (KEYED, {}, "from-metadata"),
+        (COPIED, {}, ENVELOPE["id"]),
+        ({"order": 1}, {"idempotency_key": "from-attribute"}, "from-attribute"),
+        ({"order": 1}, {"idempotency_key": ""}, "m-1"),
+    ],
+)
+def test_the_clients_key_comes_first(body: object, attributes: dict[str, str | bytes], expected: str) -> None:
+    """What a client called one request is one piece of work, however often the API stored it."""
+    assert read(sqs_record(body, attributes=attributes)).idempotency_key == expected
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (KEYED, "from-metadata"),
+        (COPIED, ENVELOPE["id"]),
+        (ENVELOPE, ENVELOPE["id"]),
+        ({"headers": {"IDEMPOTENCY-KEY": "from-header"}, **REQUEST}, "from-header"),
+        ({"headers": {"Idempotency-Key": '"quoted"'}, **REQUEST}, "quoted"),
+        ({"headers": {"Idempotency-Key": "a b"}, **REQUEST}, "request"),
+        ({"headers": {"Idempotency-Key": '"'}, **REQUEST}, "request"),
+        ({"headers": None, **REQUEST}, "request"),
+        (batch_of(sqs_record(attributes={"idempotency_key": "lone"})), "lone"),
+        (batch_of(sqs_record()), "m-1"),
+        (batch_of(*[sqs_record(attributes={"idempotency_key": "one"})] * 2), "request"),
+        ({"order": 1}, "request"),
+        ("text", "request"),
+    ],
+)
+def test_an_event_has_the_key_that_stays_when_it_is_delivered_again(event: object, expected: str) -> None:
+    """The client's key, the event's id, the lone message's id and Lambda's request id are asked in turn."""
+    assert idempotency_key_of(event, request_id="request") == expected
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lambda_events import DEAD_LETTERS, App, batch_of, sqs_record
 from resilient_runtime import Reject
-from resilient_runtime.application import HandlerNotFound, build, find_handler, print_line
+from resilient_runtime.application import build, print_line
+from resilient_runtime.handler_lookup import HandlerNotFound, find_handler
 
 RUNTIME = Path(__file__).parents[2] / "runtime"
 JSON = st.recursive(
@@ -86,8 +87,12 @@ def test_the_entry_point_runs_a_batch_as_lambda_would(task: Path) -> None:
         RESILIENT_DEAD_LETTER_QUEUE_URL=DEAD_LETTERS,
     )
     assert done.returncode == 0, done.stderr
-    started, said, completed, last = done.stdout.splitlines()
-    assert (json.loads(started)["status"], json.loads(completed)["status"]) == ("STARTED", "COMPLETED")
+    started, said, completed, health, last = done.stdout.splitlines()
+    assert [json.loads(line)["status"] for line in (started, completed, health)] == [
+        "STARTED",
+        "COMPLETED",
+        "HEALTH",
+    ]
     assert said == "id c-1"
     assert json.loads(last)["answer"] == {"batchItemFailures": []}
 
@@ -201,6 +206,7 @@ def test_no_clock_and_no_output_need_be_handed_in(capsys: pytest.CaptureFixture[
     assert [json.loads(line)["status"] for line in capsys.readouterr().out.splitlines()] == [
         "STARTED",
         "COMPLETED",
+        "HEALTH",
     ]
 
 
@@ -225,13 +231,26 @@ def test_the_public_names_are_few() -> None:
         "Call",
         "CircuitOpen",
         "DynamoDBCircuits",
+        "ConfigurationUnavailable",
+        "Connections",
+        "DeadlineExceeded",
+        "GaveUp",
+        "PoolExhausted",
         "Reject",
+        "Retry",
+        "RetryBudget",
+        "SendFailed",
+        "StorageFirstClient",
+        "UnknownConfiguration",
         "UnknownDownstream",
         "add_correlation_id",
+        "configuration",
         "current_call",
         "current_correlation_id",
+        "keep_in_tmp",
+        "on_recycle",
     ]
     for name in dir(resilient_runtime):
-        assert getattr(resilient_runtime, name).__name__ == name
+        assert getattr(getattr(resilient_runtime, name), "__name__", name) == name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         resilient_runtime.nothing  # noqa: B018

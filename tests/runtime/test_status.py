@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lambda_events import NOON
 from resilient_runtime import Call, Reject
 from resilient_runtime.clock import Clock
+from resilient_runtime.deadline import Firing
 from resilient_runtime.status import StatusLines, describe, text_of
 
 # The parts of the embedded metric format's schema that AWS publishes with its specification:
@@ -71,9 +72,10 @@ ERROR = ValueError("down")
 EVERY: dict[str, Callable[[], str]] = {
     "STARTED": lambda: LINES.started(CALL),
     "COMPLETED": lambda: LINES.completed(CALL, 1.5),
-    "FAILED": lambda: LINES.failed(CALL, 1.5, ERROR),
+    "FAILED": lambda: LINES.failed(CALL, 1.5, ERROR, {}),
     "REJECTED": lambda: LINES.rejected(CALL, 1.5, reason="no", error="E: e", labelled=True),
     "CALLED": lambda: LINES.called(CALL, "Courier", 1.5, None),
+    "DEADLINE": lambda: LINES.deadline(CALL, Firing(1, "at x:1", "stacks", 2.0, 0.5, None)),
 }
 
 
@@ -116,6 +118,7 @@ def test_every_counted_record_is_a_valid_metric_document(status: str) -> None:
         ("FAILED", {"Failed": 1, "Duration": 1500.0}),
         ("REJECTED", {"Rejected": 1, "Duration": 1500.0}),
         ("CALLED", {"DownstreamFailed": 0, "DownstreamDuration": 1500.0}),
+        ("DEADLINE", {"DeadlineExceeded": 1}),
     ],
 )
 def test_each_status_counts_its_own_metric(status: str, metrics: dict[str, float]) -> None:
@@ -151,13 +154,17 @@ def test_every_record_can_be_parsed(text: str, seconds: float) -> None:
     for line in (
         lines.started(call),
         lines.completed(call, seconds),
-        lines.failed(call, seconds, error, reason=text, remedy=text),
+        lines.failed(call, seconds, error, {text: text}, reason=text, remedy=text),
         lines.rejected(call, seconds, reason=text, error=text, labelled=False),
-        lines.held(call, text),
+        lines.held(call, text, text),
+        lines.deadline(call, Firing(1, text, text, seconds, 0.5, text)),
+        lines.deadline(None, Firing(2, text, text, seconds, 0.5, None)),
+        lines.unguarded(text),
+        lines.broken(text, error),
         lines.called(call, text, seconds, error),
     ):
         record = strict(line)
-        assert record["correlation_id"] == text
+        assert record["service"] == text
 
 
 class UnprintableError(Exception):
@@ -170,7 +177,7 @@ class UnprintableError(Exception):
 def test_what_cannot_be_printed_is_named() -> None:
     """A reason or an error whose text raises is told by its type."""
     assert text_of(UnprintableError()) == "<UnprintableError that cannot be printed>"
-    assert strict(LINES.failed(CALL, 0, UnprintableError()))["error"].startswith("UnprintableError: <")
+    assert strict(LINES.failed(CALL, 0, UnprintableError(), {}))["error"].startswith("UnprintableError: <")
 
 
 @pytest.mark.parametrize("value", [{"a": {1, 2}}, b"bytes", 3, None, object])
@@ -181,7 +188,7 @@ def test_a_reason_of_any_type_is_told(value: object) -> None:
 
 def test_long_errors_are_cut_short() -> None:
     """A megabyte of error text makes a record of a few kilobytes that says how long the text was."""
-    line = LINES.failed(CALL, 0, ValueError("x" * 1_000_000))
+    line = LINES.failed(CALL, 0, ValueError("x" * 1_000_000), {})
     assert len(line) < 20_000
     assert strict(line)["error"].endswith("… (1,000,000 characters)")
 
@@ -200,7 +207,7 @@ def test_the_end_of_a_deep_stack_is_kept() -> None:
     try:
         down(300)
     except ValueError as error:
-        record = strict(LINES.failed(CALL, 0, error))
+        record = strict(LINES.failed(CALL, 0, error, {}))
     assert len(record["stack"]) <= 8193
     assert record["stack"].endswith("ValueError: at the bottom\n")
 

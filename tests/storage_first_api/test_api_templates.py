@@ -163,6 +163,62 @@ class TestCorrelation:
             assert answer(template, said, mapped=503, request=request).body["correlation_id"] == REQUEST_ID
 
 
+class TestIdempotencyKey:
+    """The client's key for one request, however often it is sent."""
+
+    @pytest.mark.parametrize("name", ["Idempotency-Key", "idempotency-key"])
+    @pytest.mark.parametrize("written", ["{}", '"{}"'])
+    @given(key=st.from_regex(r"[A-Za-z0-9._-]{1,128}", fullmatch=True))
+    def test_plain_key_of_the_client_goes_along(self, name: str, written: str, key: str) -> None:
+        """A key goes with the message or event without its quotes, and the 202 repeats it."""
+        request = Request(headers={name: written.format(key)})
+        fields = form(render(templates.send_message(fifo=True, message_group="a"), request))
+        assert fields["MessageAttribute.2.Name"] == "idempotency_key"
+        assert fields["MessageAttribute.2.Value.DataType"] == "String"
+        assert fields["MessageAttribute.2.Value.StringValue"] == fields["MessageDeduplicationId"] == key
+        [entry] = json.loads(render(templates.put_events(**STORE), request))["Entries"]
+        assert json.loads(entry["Detail"])["metadata"]["idempotency_key"] == key
+        for template, said in (
+            (templates.accepted_by_bus(), STORED_EVENT),
+            (templates.accepted_by_queue(), STORED_MESSAGE),
+        ):
+            assert answer(template, said, mapped=202, request=request).headers["Idempotency-Key"] == key
+
+    @given(sent=text.filter(lambda t: not t or not all(c in PLAIN for c in t)) | st.just("x" * 129))
+    @example(sent='""')
+    @example(sent='"a')
+    @example(sent='"a"b"')
+    @example(sent='","data":1,"x":"')
+    @example(sent="a\n")
+    @example(sent="a&MessageGroupId=b")
+    @example(sent="$context.requestId")
+    def test_anything_else_is_dropped(self, sent: str) -> None:
+        """Anything that is no plain key goes nowhere, and the answer does not pretend that it did."""
+        if len(sent) > 2 and sent[0] == sent[-1] == '"' and all(c in PLAIN for c in sent[1:-1]):
+            return  # a plain key in quotes
+        request = Request(headers={"Idempotency-Key": sent})
+        fields = form(render(templates.send_message(fifo=True, message_group="a"), request))
+        assert not [name for name in fields if name.startswith("MessageAttribute.2")]
+        assert fields["MessageDeduplicationId"] == REQUEST_ID
+        [entry] = json.loads(render(templates.put_events(**STORE), request))["Entries"]
+        assert set(json.loads(entry["Detail"])["metadata"]) == {"correlation_id", "accepted_at_ms"}
+        said = answer(templates.accepted_by_bus(), STORED_EVENT, mapped=202, request=request)
+        assert "Idempotency-Key" not in said.headers
+
+    def test_the_routes_own_property_deduplicates(self) -> None:
+        """Where the route says which messages are the same, the client's key does not overrule it."""
+        template = templates.send_message(message_group="customer", deduplicate_by="order", fifo=True)
+        request = Request(body='{"customer": "c", "order": 17}', headers={"Idempotency-Key": "k"})
+        assert form(render(template, request))["MessageDeduplicationId"] == "17"
+
+    def test_local_aws_sends_the_same(self) -> None:
+        """The local AWS renders a key, and the lack of one, as this test's own API Gateway does."""
+        for headers in ({}, {"Idempotency-Key": '"k-1"'}):
+            template = templates.send_message(fifo=True, message_group="a")
+            local = vtl.Request(body="{}", headers=headers, context={"requestId": REQUEST_ID})
+            assert form(vtl.render(template, local).text) == form(render(template, Request(headers=headers)))
+
+
 PLAIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 STORED_MESSAGE = {"SendMessageResponse": {"SendMessageResult": {"MessageId": "m-1", "MD5OfMessageBody": "d"}}}
 STORED_EVENT = {"FailedEntryCount": 0, "Entries": [{"EventId": "e-1"}]}

@@ -1,0 +1,135 @@
+"""The soak itself: invoke the handler until it fails or has been invoked enough, then say what was seen.
+
+A leak is explained in a second, shorter run: watching who opens and allocates what costs time and memory, and
+would change what the first run is there to measure.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from .environment import ExecutionEnvironment
+from .explaining import explain
+from .garbage import acquit_garbage
+from .judging import PROCESSES_AND_THREADS, first_to_run_out, judge_all, longest_life, use_of
+from .orders import Orders
+from .prediction import Outlook
+from .replies import InvocationError, Reply
+from .story import Culprit, Observation, Progress, Resource, ResourceName, Story
+from .words import rate
+
+__all__ = ["soak"]
+
+_AROUND = "resilient_soak_inside"
+
+
+def soak(orders: Orders, watch: Callable[[Progress], None] = lambda _: None) -> Story:
+    """Run it.
+
+    :param watch: is told of every invocation
+    :raises SoakError: when no environment can be started, or the emulator gives up
+    """
+    started = time.monotonic()
+    limits = orders.limits
+    notes: list[str] = []
+    with orders.environment() as environment:
+        observations, error = _invoke(orders, environment, watch)
+        resources = judge_all(observations, limits)
+        if error is None:
+            acquit_garbage(orders, environment, resources, notes)
+        engine, has_own_tmp = environment.engine, environment.has_own_tmp
+        restarts, recycles = environment.restarts, environment.recycles
+    if recycles:
+        notes += _cured(observations, limits)
+    leak = first_to_run_out(resources)
+    culprits: list[Culprit] = []
+    explained_in = 0
+    if leak is not None:
+        explained_in, culprits, transients = explain(orders, leak, watch, notes)
+        judged = judge_all(observations, limits, transients=transients)
+        # What was acquitted stays acquitted.
+        resources |= {name: one for name, one in judged.items() if resources[name].outlook.leaks}
+        leak = first_to_run_out(resources)
+    return Story(
+        handler=orders.named or orders.handler,
+        engine=engine,
+        has_own_tmp=has_own_tmp,
+        wanted=orders.invocations,
+        limits=limits,
+        observations=observations,
+        resources=resources,
+        leak=leak.name if leak else None,
+        predicted=_foretold(observations, limits, leak, failed=error is not None),
+        failed_at=len(observations) if error is not None else None,
+        error=error,
+        culprits=culprits,
+        explained_in=explained_in,
+        restarts=restarts,
+        recycles=recycles,
+        notes=notes,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _invoke(
+    orders: Orders, environment: ExecutionEnvironment, watch: Callable[[Progress], None]
+) -> tuple[list[Observation], InvocationError | None]:
+    observations: list[Observation] = []
+    for number in range(1, orders.invocations + 1):
+        reply = environment.invoke(orders.event)
+        observation = Observation(figures=reply.figures, seconds=reply.seconds)
+        observations.append(observation)
+        error = _error_of(orders, reply)
+        if error is not None:
+            return observations, error
+        watch(Progress(phase="soaking", done=number, wanted=orders.invocations, last=observation))
+    return observations, None
+
+
+def _cured(observations: list[Observation], limits: Mapping[ResourceName, float]) -> list[str]:
+    """What leaks although nobody notices: a cure is no excuse to leave it."""
+    stretch = longest_life(observations)
+    return [
+        f"between two recycles {name} grow by {rate(name, one.outlook.per_call)} per invocation; "
+        "run it with --bare to see the line"
+        for name, one in judge_all(stretch, limits).items()
+        if one.outlook.leaks
+    ]
+
+
+def _error_of(orders: Orders, reply: Reply) -> InvocationError | None:
+    if reply.error is not None:
+        # The frame of what runs around the handler helps nobody.
+        stack = tuple(frame for frame in reply.error.stack if _AROUND not in frame)
+        return replace(reply.error, stack=stack)
+    if orders.messages and isinstance(reply.value, dict) and reply.value.get("batchItemFailures"):
+        return InvocationError(
+            type="batchItemFailures", message=f"the message was returned to its queue: {reply.value}"
+        )
+    tasks = use_of(reply.figures, "threads")
+    if tasks is not None and tasks > PROCESSES_AND_THREADS:
+        # Nothing here stops it: the kernel's limit is per user, and would count this whole machine.
+        return InvocationError(
+            type="RuntimeError", message=f"{tasks:,} processes and threads; Lambda allows 1,024"
+        )
+    return None
+
+
+def _foretold(
+    observations: list[Observation],
+    limits: Mapping[ResourceName, float],
+    leak: Resource | None,
+    *,
+    failed: bool,
+) -> Outlook | None:
+    """The prediction to be told: where a failure was seen, the one that a tenth of the way allowed."""
+    if leak is None:
+        return None
+    if failed:
+        early = judge_all(observations[: len(observations) // 10], limits)[leak.name].outlook
+        if early.leaks:
+            return early
+        return judge_all(observations[:-1], limits)[leak.name].outlook
+    return leak.outlook

@@ -1,0 +1,291 @@
+"""The cures, from the mildest to the strongest; each is told and counted."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from resilient_runtime.settings import HealthSettings
+
+from .callbacks import run_callbacks
+from .environment import Environment, attempts_of
+from .judge import Abilities, Rung, after_cleaning, before_recycling, next_rung
+from .probe import Reading
+from .proc import own_processes
+from .records import in_words
+from .recycle import Restarts, busy_threads, seconds_needed, unknown_children
+from .state import State
+from .tmp import Inventory
+from .vitals import Vitals
+
+__all__ = ["Ladder"]
+
+_CALLBACK_SECONDS = 1.0
+_CLEANING_SECONDS = 0.5
+"""What must be left of an invocation to clean up in its time."""
+
+_WAIT_FOR_TIME = 2
+_WAIT_FOR_WORK = 32
+_WAIT_FOR_NOTHING = 64
+"""Invocations until it is tried again, after a cure lacked time, met work in progress, or was not to be had.
+Each try closes the handler's pools, so it must not be made in every invocation."""
+
+_REPLACING_SECONDS = 10.0
+
+_LEAST_LIFE = 16
+"""Invocations that a process has served before it ends itself: no environment may end in a circle."""
+
+_MOST_RECEIVES = 1
+"""A message that has been received before is not sent back by us: its queue may have few tries left."""
+
+
+class Ladder:
+    """Climbs, one rung after the other, until the environment is well.
+
+    :param settings: how far it may go
+    :param environment: whose health it is
+    :param vitals: its figures
+    :param inventory: what was in /tmp at first; None where /tmp is not the environment's own
+    :param interpreter: starts the interpreter again; None where that is not possible
+    :param leave: ends the process
+    :param collect: collects Python's garbage. Default: as :mod:`.cleanup` does
+    :param replace: replaces all environments of the function, and tells whether it did
+    """
+
+    def __init__(
+        self,
+        settings: HealthSettings,
+        environment: Environment,
+        vitals: Vitals,
+        *,
+        inventory: Inventory | None,
+        interpreter: Restarts | None,
+        leave: Callable[[int], object],
+        collect: Callable[[bool], int] | None,
+        replace: Callable[[], str] | None,
+    ) -> None:
+        self._settings = settings
+        self._environment = environment
+        self._vitals = vitals
+        self._inventory = inventory
+        self._interpreter = interpreter
+        self._leave = leave
+        self._collect = collect
+        self._replace = replace
+        self.between = False
+        self.told = dict(environment.state.told)
+        self.leaving: tuple[str, ...] = ()
+        self._not_before = 0
+        self._known: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+
+    def climb(self, attribute: Callable[[tuple[str, ...], Reading], None]) -> None:
+        """Cure whatever is sick.
+
+        :param attribute: tells what leaked, before a cure takes the evidence away
+        """
+        vitals, environment = self._vitals, self._environment
+        if environment.invocations < self._not_before and self._knows(vitals.sick(vitals.last)):
+            return
+        reading = vitals.probe.read_exactly()
+        sick, soon = self._known = vitals.sick(reading)
+        self.leaving = ()
+        if not sick:
+            return
+        attribute(sick, reading)
+        cleaned = False
+        rung, names = self._next(sick, soon)
+        if rung == "clean":
+            if environment.remaining is not None and environment.left() < _CLEANING_SECONDS:
+                self._wait(_WAIT_FOR_TIME)
+                return
+            cleaned = True
+            reading = self._clean(names, reading)
+            sick, soon = self._known = vitals.sick(reading)
+            if not sick:
+                return
+            rung, names = self._next(sick, soon, cleaned=True)
+        if rung == "recycle":
+            self._recycle(names, reading, soon, called=cleaned)
+            # Still here: not now, or not at all. Who will not live to the next chance may still leave.
+            rung, names = self._next(sick, soon, cleaned=True, recycle=False)
+        elif rung == "none":
+            self._wait(_WAIT_FOR_NOTHING)
+        if rung == "exit":
+            self.leaving = names
+        elif rung == "none" and soon:
+            self._give_up(soon, reading)
+
+    def _next(
+        self, sick: tuple[str, ...], soon: tuple[str, ...], *, cleaned: bool = False, recycle: bool = True
+    ) -> tuple[Rung, tuple[str, ...]]:
+        environment, settings = self._environment, self._settings
+        can = Abilities(
+            recycle=recycle and self.between and environment.not_recycled is None,
+            exit=settings.exit and settings.retried and environment.lived >= _LEAST_LIFE,
+        )
+        return next_rung(
+            sick, soon, self._vitals.courses, can, invocation=environment.invocations, cleaned=cleaned
+        )
+
+    def _wait(self, invocations: int) -> None:
+        self._not_before = self._environment.invocations + invocations
+
+    def _knows(self, now: tuple[tuple[str, ...], tuple[str, ...]]) -> bool:
+        """Whether nothing has become worse than it was when it was last tried."""
+        return all(set(names) <= set(known) for names, known in zip(now, self._known, strict=True))
+
+    def leave_now(self, event: Any) -> None:
+        """End the process before an event that its source sends again, when nothing else helped."""
+        names = tuple(name for name in self.leaving if name in self._vitals.sick(self._vitals.last)[1])
+        self.leaving = names
+        if not names or attempts_of(event) > _MOST_RECEIVES:
+            return
+        self._environment.tell(
+            "EXITED",
+            counts=("Exited",),
+            resources=names,
+            in_use=in_words(self._vitals.last, self._vitals.limits),
+            note="this process ended before it took up the event; its source sends that again",
+        )
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        self._leave(1)
+
+    def _clean(self, names: tuple[str, ...], reading: Reading) -> Reading:
+        from .cleanup import clean, collect_garbage
+
+        environment, vitals = self._environment, self._vitals
+        left = _CALLBACK_SECONDS if environment.remaining is None else environment.left() / 3
+        done = clean(
+            names,
+            inventory=self._inventory,
+            enough=vitals.enough("tmp", reading),
+            seconds=min(_CALLBACK_SECONDS, left),
+            collect=self._collect or collect_garbage,
+            told=environment.note,
+        )
+        after = vitals.probe.read_exactly()
+        for name in names:
+            fresh, before, now = (getattr(one, name) for one in (vitals.fresh, reading, after))
+            if fresh is not None and before is not None and now is not None:
+                vitals.courses[name] = after_cleaning(
+                    vitals.courses[name],
+                    fresh=fresh,
+                    before=before,
+                    after=now,
+                    invocation=environment.invocations,
+                )
+        vitals.last = after
+        environment.tell(
+            "CLEANED",
+            counts=("Cleaned",),
+            resources=names,
+            before=in_words(reading, vitals.limits),
+            after=in_words(after, vitals.limits),
+            unreachable_objects=done.unreachable,
+            files_removed=done.removed.files,
+            bytes_removed=done.removed.size,
+        )
+        return after
+
+    def _recycle(
+        self, names: tuple[str, ...], reading: Reading, soon: tuple[str, ...], *, called: bool
+    ) -> None:
+        environment, vitals, interpreter = self._environment, self._vitals, self._interpreter
+        if interpreter is None:
+            return
+        reason = ", ".join(names)
+        memory = vitals.limits.memory
+        needed = seconds_needed(
+            environment.start,
+            environment.start_processor,
+            memory_mb=None if memory is None else memory // (1024 * 1024),
+            measured=environment.state.recycles > 0,
+            dying=bool(soon),
+        )
+        if environment.left() < needed:
+            environment.tell_once(
+                f"time to recycle {bool(soon)}",
+                f"not recycled for {reason}: that may take {needed:.1f} s, and {environment.left():.1f} s "
+                "were left of the invocation; a longer timeout or more memory makes room for it",
+            )
+            self._wait(_WAIT_FOR_TIME)
+            return
+        if not called:
+            run_callbacks(_CALLBACK_SECONDS, environment.note)
+        if not self._may_stop_everything(reason, soon) or environment.left() < needed:
+            self._wait(_WAIT_FOR_WORK)
+            return
+        courses = {
+            name: before_recycling(course, lived=environment.lived, threshold=self._settings.threshold)
+            if name in names
+            else course._replace(cleaned_at=None)
+            for name, course in vitals.courses.items()
+        }
+        now = environment.clock.wall()
+        state = State(
+            born=environment.born,
+            invocations=environment.invocations,
+            recycles=environment.state.recycles + 1,
+            reason=reason,
+            at=now,
+            until=now + environment.left(),
+            start=environment.start,
+            request_id=environment.request_id,
+            before=reading,
+            fresh=vitals.fresh or Reading(),
+            courses=courses,
+            told=self.told,
+            children=tuple(own_processes()),
+        )
+        vitals.probe.close()
+        try:
+            interpreter.start_again(state.to_text(pid=os.getpid()))
+        except OSError as error:
+            environment.not_recycled = f"the system refused: {error}"
+            environment.broken("recycling", error)
+        finally:
+            vitals.probe.open()
+
+    def _may_stop_everything(self, reason: str, soon: tuple[str, ...]) -> bool:
+        environment = self._environment
+        if children := unknown_children(own_processes()):
+            environment.tell_once(
+                "children",
+                f"not recycled for {reason}: {len(children)} processes that the handler started are running; "
+                "end them in a function registered with on_recycle",
+            )
+            return False
+        threads = busy_threads()
+        # Lambda promises no thread that it runs on after the answer; one that would die with the environment
+        # a few invocations later is no reason to fail those.
+        if threads and not soon:
+            environment.tell_once(
+                "threads",
+                f"not recycled for {reason}: these threads may be at work: {', '.join(sorted(threads)[:5])}; "
+                "make them daemon threads, or end them in a function registered with on_recycle",
+            )
+            return False
+        return True
+
+    def _give_up(self, soon: tuple[str, ...], reading: Reading) -> None:
+        environment = self._environment
+        if self._replace is not None and environment.left() > _REPLACING_SECONDS:
+            outcome = self._replace()
+            environment.tell(
+                "REPLACED",
+                counts=("Replaced",) if outcome == "replaced" else (),
+                resources=soon,
+                outcome=outcome,
+            )
+            self._replace = None
+            return
+        environment.tell_once(
+            f"incurable {soon}",
+            f"{', '.join(soon)}: nothing that is allowed here cures this environment, and it will soon fail; "
+            f"not recycled because {environment.not_recycled or 'it did not help'}",
+            in_use=in_words(reading, self._vitals.limits),
+            resources=soon,
+        )

@@ -1,0 +1,78 @@
+"""Clients for what is loaded in the init phase: made without boto3, patient for seconds, silent about values.
+
+botocore alone starts about 40 ms sooner than boto3 on top of it (measured: 160 against 200 ms, two clients).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["client", "code_of", "said_by", "unlogged"]
+
+_making = threading.Lock()
+_session: Any = None
+
+_here = threading.local()
+_is_guarded = False
+
+
+def client(service: str) -> Any:
+    """A client that gives up after about six seconds: the init phase has ten for everything.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+    """
+    global _session
+    from botocore.config import Config
+    from botocore.session import get_session
+
+    # Making a client is not thread-safe, and two are made at once.
+    with _making:
+        if _session is None:
+            _session = get_session()
+        return _session.create_client(
+            service,
+            config=Config(
+                connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"}
+            ),
+        )
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """While this lasts, botocore does not log what it is answered in this thread.
+
+    With the root logger at DEBUG it would log whole response bodies, and these hold secrets.
+    """
+    global _is_guarded
+    if not _is_guarded:
+        import logging
+
+        logging.getLogger("botocore.parsers").addFilter(_lets_pass)
+        _is_guarded = True
+    _here.is_quiet = True
+    try:
+        yield
+    finally:
+        _here.is_quiet = False
+
+
+def _lets_pass(_record: Any) -> bool:
+    return not getattr(_here, "is_quiet", False)
+
+
+def code_of(error: Exception) -> str:
+    """AWS's code for an error (``ThrottlingException``), or the exception's class where AWS said nothing."""
+    # botocore's ClientError, known by its shape: nothing of botocore is imported for it.
+    response = getattr(error, "response", None)
+    code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
+    return str(code).rpartition("#")[2] or type(error).__name__
+
+
+def said_by(error: Exception) -> str:
+    """What AWS, or the network, said."""
+    response = getattr(error, "response", None)
+    message = response.get("Error", {}).get("Message", "") if isinstance(response, dict) else str(error)
+    return f"{code_of(error)}: {message}" if message else code_of(error)

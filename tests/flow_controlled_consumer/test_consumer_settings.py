@@ -1,0 +1,133 @@
+"""What a consumer tells the runtime of its handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aws_cdk import App, Duration, Stack, assertions
+from aws_cdk import aws_sqs as sqs
+from consumer_parts import make_function, only
+from resilient_runtime.settings import Settings
+
+from resilient_constructs import (
+    ContainerHealth,
+    FlowControlledConsumer,
+    Handler,
+    Idempotency,
+    Parameter,
+    Redaction,
+)
+
+Make = Callable[..., FlowControlledConsumer]
+
+
+@pytest.fixture(scope="module")
+def handler(tmp_path_factory: pytest.TempPathFactory) -> Handler:
+    """A handler for messages."""
+    code = tmp_path_factory.mktemp("handlers")
+    (code / "delivery.py").write_text("def deliver(order, call): ...\n")
+    return Handler.from_directory(code, "delivery.deliver")
+
+
+@pytest.fixture
+def stack() -> Stack:
+    """An empty stack."""
+    return Stack(App(), "Shop")
+
+
+@pytest.fixture
+def make(stack: Stack, handler: Handler) -> Make:
+    """Makes a consumer with the handler in the stack."""
+
+    def make(**given: Any) -> FlowControlledConsumer:
+        return FlowControlledConsumer(stack, "Delivery", handler=handler, **given)
+
+    return make
+
+
+def told(stack: Stack) -> Settings:
+    """What the runtime reads, references apart."""
+    function = only(assertions.Template.from_stack(stack), "AWS::Lambda::Function")
+    variables = function["Environment"]["Variables"].items()
+    return Settings.from_env({name: text for name, text in variables if isinstance(text, str)})
+
+
+def test_everything_reaches_the_handlers_function(stack: Stack, make: Make) -> None:
+    """Health, deadline, redaction, configuration, idempotency and storage are those of its function."""
+    consumer = make(
+        health=ContainerHealth(threshold=0.25),
+        deadline_margin=Duration.millis(800),
+        redact=Redaction(keys=("iban",)),
+        configuration=[Parameter("url", parameter="/shop/url")],
+        idempotency=Idempotency(),
+        ephemeral_storage_size=1024,
+    )
+    settings = told(stack)
+    assert settings.health.threshold == 0.25
+    assert settings.health.retried
+    assert settings.deadline_margin == 0.8
+    assert settings.redaction.keys == ("iban",)
+    assert [one.name for one in settings.configuration] == ["url"]
+    template = assertions.Template.from_stack(stack)
+    assert only(template, "AWS::Lambda::Function")["EphemeralStorage"] == {"Size": 1024}
+    template.resource_count_is("AWS::DynamoDB::Table", 1)
+    assert {"ConfigurationFailed", "NotRemembered"} <= set(consumer.alarms)
+    assert consumer.resilient_function is not None
+    assert consumer.resilient_function.idempotency_table is not None
+
+
+def test_what_is_wrong_is_told_with_the_consumers_own_faults(make: Make) -> None:
+    """The function's faults do not wait for the consumer's to be mended."""
+    with pytest.raises(ValueError, match=r"FlowControlledConsumer 'Delivery' has 4 faults"):
+        make(
+            max_concurrency=1,
+            health=ContainerHealth(threshold=0),
+            deadline_margin=Duration.minutes(2),
+            redact=Redaction(patterns=("(",)),
+        )
+
+
+def test_a_message_is_remembered_for_longer_than_it_is_hidden(make: Make) -> None:
+    """A message that was done, but not deleted, comes back after the visibility timeout."""
+    with pytest.raises(ValueError, match="visibility timeout, 180 seconds"):
+        make(idempotency=Idempotency(expires_after=Duration.minutes(3)))
+
+
+def test_a_given_function_takes_none_of_it(stack: Stack) -> None:
+    """What only our runtime could do is refused for a function that does not have it."""
+    with pytest.raises(ValueError, match="has 6 faults") as caught:
+        FlowControlledConsumer(
+            stack,
+            "Delivery",
+            function=make_function(stack),
+            health=ContainerHealth(),
+            deadline_margin=Duration.seconds(1),
+            redact=Redaction(),
+            configuration=[Parameter("url", parameter="/shop/url")],
+            idempotency=Idempotency(),
+            ephemeral_storage_size=512,
+        )
+    assert str(caught.value).count("set it on the given function itself") == 6
+
+
+def test_an_only_receive_is_not_spent_on_a_cure(stack: Stack, make: Make) -> None:
+    """With one receive an environment that exits would dead-letter a message that nobody has read."""
+    make(max_receive_count=1)
+    assert not told(stack).health.exit
+    assert told(stack).health.reexec
+
+
+def test_an_only_receive_of_a_given_queue_is_not_spent_either(stack: Stack, make: Make) -> None:
+    """A given queue tells by its redrive policy how many receives a message has."""
+    dead = sqs.Queue(stack, "Dead")
+    redrive = sqs.DeadLetterQueue(queue=dead, max_receive_count=1)
+    make(queue=sqs.Queue(stack, "Mine", dead_letter_queue=redrive, visibility_timeout=Duration.minutes(5)))
+    assert not told(stack).health.exit
+
+
+def test_ten_receives_leave_one_for_the_cure(stack: Stack, make: Make) -> None:
+    """By default an environment may exit: the message is received again."""
+    make()
+    assert told(stack).health.exit
