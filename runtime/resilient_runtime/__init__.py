@@ -11,8 +11,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .breaker import Breaker, BreakerPolicy, CircuitOpen
+    from .breaker import Breaker, BreakerPolicy
     from .call import Call, UnknownDownstream, add_correlation_id, current_call, current_correlation_id
+    from .circuit_open import CircuitOpen
     from .client import SendFailed, StorageFirstClient
     from .configured import ConfigurationUnavailable, UnknownConfiguration, configuration
     from .connections import Connections, PoolExhausted
@@ -52,7 +53,7 @@ _HOMES = {
     "Breaker": "breaker",
     "BreakerPolicy": "breaker",
     "Call": "call",
-    "CircuitOpen": "breaker",
+    "CircuitOpen": "circuit_open",
     "ConfigurationUnavailable": "configured",
     "Connections": "connections",
     "DeadlineExceeded": "interruption",

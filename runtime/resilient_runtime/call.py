@@ -18,6 +18,7 @@ __all__ = [
     "UnknownDownstream",
     "active_call",
     "add_correlation_id",
+    "asks_for_less",
     "current_call",
     "current_correlation_id",
     "outcome_of",
@@ -244,10 +245,11 @@ def outcome_of(error: BaseException | None) -> str:
     # against the downstream.
     if isinstance(error, Reject):
         return "rejected"
-    return "throttled" if _asks_for_less(error) else "failed"
+    return "throttled" if asks_for_less(error) else "failed"
 
 
-def _asks_for_less(error: BaseException) -> bool:
+def asks_for_less(error: BaseException) -> bool:
+    """Whether it is an answer 429: fewer calls are wanted, which is no outage."""
     # Our own GaveUp and Throttled say so; the exceptions of requests and httpx carry the answer 429.
     if getattr(error, "throttled", False) is True:
         return True

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from resilient_runtime.circuit_open import CircuitOpen
+
 from .boundary import GuardedBoundary
 from .breaker import Breaker
 from .circuit import Circuit, CircuitState, Lease
-from .errors import CircuitOpen
 from .orders import order
 from .policy import BreakerPolicy
 from .store import CircuitStore, MemoryCircuits, Record, Written

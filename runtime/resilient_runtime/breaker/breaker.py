@@ -17,10 +17,11 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
+from resilient_runtime.circuit_open import CircuitOpen
 from resilient_runtime.clock import SYSTEM_CLOCK, Clock
 
 from .circuit import Circuit, CircuitState, Lease, after_claim, after_failure, after_release, after_success
-from .errors import CircuitOpen, counts_by
+from .errors import counts_by
 from .policy import BreakerPolicy
 from .reach import Reach
 from .store import CircuitStore

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 __all__ = ["BreakerPolicy", "recovery_delay"]
 
@@ -55,6 +57,8 @@ class BreakerPolicy:
     :param ignored_errors: names of exception classes that say nothing about the downstream, such as
         ``requests.exceptions.InvalidURL`` or ``ValueError``; their subclasses too. ``Reject`` always is one
     :param counted_errors: names of the only exception classes that count. Default: all that are not ignored
+    :param throttling_counts: whether an answer 429 counts as a failure. Default: it asks for fewer calls, and
+        pacing gives it those; a circuit that opened for it would give none
     :raises ValueError: when a value is out of its range; all faults at once
     """
 
@@ -74,6 +78,7 @@ class BreakerPolicy:
     cache_seconds: float = 5
     ignored_errors: tuple[str, ...] = ()
     counted_errors: tuple[str, ...] = ()
+    throttling_counts: bool = False
 
     def __post_init__(self) -> None:
         faults = [fault for prop in _BOUNDS if (fault := _fault(prop, getattr(self, prop)))]
@@ -89,8 +94,30 @@ class BreakerPolicy:
                 faults.append(f"{prop} is {names!r}; allowed: names of exception classes")
             else:
                 object.__setattr__(self, prop, tuple(names))
+        if not isinstance(self.throttling_counts, bool):
+            faults.append(f"throttling_counts is {self.throttling_counts!r}; allowed: True or False")
         if faults:
             raise ValueError("BreakerPolicy: " + "; ".join(faults))
+
+    def to_settings(self) -> dict[str, Any]:
+        """What differs from the defaults, as JSON has it: for ``DownstreamSettings.breaker``."""
+        changed = {
+            one.name: value for one in fields(self) if (value := getattr(self, one.name)) != one.default
+        }
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in changed.items()}
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> BreakerPolicy:
+        """The policy that ``to_settings`` was asked of.
+
+        :raises ValueError: when it holds a name that no policy has, or a value out of its range
+        """
+        unknown = settings.keys() - {one.name for one in fields(cls)}
+        if unknown:
+            raise ValueError(
+                f"BreakerPolicy: unknown {', '.join(sorted(unknown))}; deploy the function again"
+            )
+        return cls(**settings)
 
 
 def recovery_delay(policy: BreakerPolicy, openings: int, random: float) -> float:

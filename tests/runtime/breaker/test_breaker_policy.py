@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -28,6 +27,7 @@ from resilient_runtime.breaker import BreakerPolicy
             "ignored_errors is 'ValueError'; allowed: names of",
         ),
         ("counted_errors", (ValueError,), "counted_errors is"),
+        ("throttling_counts", 1, "throttling_counts is 1; allowed: True or False"),
     ],
 )
 def test_a_value_out_of_range_is_refused(prop: str, value: Any, told: str) -> None:
@@ -43,8 +43,26 @@ def test_all_faults_are_told_at_once() -> None:
         BreakerPolicy(failure_rate=2, probes=0, cache_seconds=-1)
 
 
-def test_a_policy_goes_through_json() -> None:
+@pytest.mark.parametrize(
+    "policy",
+    [
+        BreakerPolicy(),
+        BreakerPolicy(slow_call_seconds=3, ignored_errors=("KeyError",), minimum_calls=7),
+        BreakerPolicy(counted_errors=("OSError",), throttling_counts=True, longest_recovery_seconds=300),
+    ],
+)
+def test_a_policy_goes_through_json(policy: BreakerPolicy) -> None:
     """So that a construct can hand it to a function in an environment variable."""
-    policy = BreakerPolicy(slow_call_seconds=3, ignored_errors=("KeyError",), minimum_calls=7)
+    assert BreakerPolicy.from_settings(json.loads(json.dumps(policy.to_settings()))) == policy
 
-    assert BreakerPolicy(**json.loads(json.dumps(asdict(policy)))) == policy
+
+def test_what_is_as_by_default_takes_no_room() -> None:
+    """A function's variables share 4 KB."""
+    assert BreakerPolicy().to_settings() == {}
+    assert BreakerPolicy(probes=2).to_settings() == {"probes": 2}
+
+
+def test_a_policy_of_another_version_is_told_by_name() -> None:
+    """Not by a TypeError about arguments."""
+    with pytest.raises(ValueError, match="BreakerPolicy: unknown patience; deploy the function again"):
+        BreakerPolicy.from_settings({"patience": 3})
