@@ -102,6 +102,9 @@ def _boundary() -> Callable[[], None]:
         ) -> None:
             pass
 
+        def give_up(self, call: Call, downstream: DownstreamSettings) -> None:
+            pass
+
     breaker = Breaker("bench", store=MemoryCircuits(), environment="bench")
     boundary = GuardedBoundary({"bench": breaker}, Nothing())
     call, downstream = Call(), DownstreamSettings(name="bench")

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 from .batch_budget import BatchBudget
 from .call import Boundary, Call, active_call
+from .circuit_open import CircuitOpen
 from .in_progress import InProgress
 from .interruption import DeadlineExceeded, exceeded_in
 from .lifecycle import Guard, Remaining, kept_ms
@@ -27,7 +28,7 @@ from .rejection import Rejection
 from .settings import DownstreamSettings
 from .status import StatusLines, Teller, describe, text_of
 
-__all__ = ["Batch", "DeadLetters", "refuse_unfinished"]
+__all__ = ["Batch", "DeadLetters", "refuse_unfinished", "refuses_nothing"]
 
 _NOT_STORED = (
     "The handler rejected this message, but the dead-letter queue did not take it, so it was returned to its "
@@ -35,6 +36,7 @@ _NOT_STORED = (
     "on its KMS key), and that the queue exists; the message is tried again."
 )
 _MOST_TOLD = 100
+_REFUSED = "circuit open"
 _IN_ORDER = "an earlier message of its group goes back, and a group keeps its order"
 
 
@@ -65,6 +67,7 @@ class Batch:
     :param boundary: what happens around each downstream call
     :param guard: interrupts the handler before its time is over
     :param in_progress: is told which message is being handled
+    :param refuses: whether a downstream's breaker would refuse a call now; asked after it refused one
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Batch:
         boundary: Boundary,
         guard: Guard,
         in_progress: InProgress,
+        refuses: Callable[[str], bool],
     ) -> None:
         self._function = function
         self._dead_letters = dead_letters
@@ -87,6 +91,8 @@ class Batch:
         self._boundary = boundary
         self._guard = guard
         self._in_progress = in_progress
+        self._refuses = refuses
+        self._refusal: CircuitOpen | None = None
         self._budget = BatchBudget()
         self._clock = lines.clock
 
@@ -108,13 +114,15 @@ class Batch:
             raise
         returned: list[str] = []
         stopped: set[str] = set()
+        # Only what this batch has met: a handler that seldom needs a downstream goes on without it.
+        self._refusal = None
         self._budget.begin()
         for index, record in enumerate(records):
             group = group_of(record)
             if group is not None and group in stopped:
                 # Its predecessor comes back, so it must too, or the group would be out of order.
                 self._hold(record, _IN_ORDER, invocation, group=group)
-            elif (reason := self._no_time()) is not None:
+            elif (reason := self._no_time() or self._no_way()) is not None:
                 returned += self._hold_all(records[index:], reason, invocation)
                 break
             elif self._settled(record, invocation):
@@ -136,6 +144,19 @@ class Batch:
             f"{left:.2f} s are left of this invocation, {guard.margin:.2f} s of them to report in, and a "
             f"message takes {budget.needed():.2f} s"
         )
+
+    def _no_way(self) -> str | None:
+        """Why no further message is begun in this invocation: what an earlier one needed is down."""
+        refusal = self._refusal
+        if refusal is None:
+            return None
+        try:
+            if self._refuses(refusal.name):
+                return f"{_REFUSED}: an earlier message of this batch needed {text_of(refusal.name)}"
+        except Exception as error:  # noqa: BLE001  then the next message finds out by itself
+            self._tell(self._lines.broken, "breaker", error)
+        self._refusal = None
+        return None
 
     def _settled(self, record: Mapping[str, Any], invocation: _Invocation) -> bool:
         """Whether the message may be deleted. An error of our own returns it: twice is better than never."""
@@ -171,6 +192,11 @@ class Batch:
                 refuse_unfinished(outcome)
         except Reject as reject:
             return self._reject(record, call, reject, started)
+        except CircuitOpen as refusal:
+            # No failure of this message: nothing was tried, so nothing is there to be looked into.
+            self._refusal = refusal
+            self._tell(self._lines.refused, call, f"{_REFUSED}: {text_of(refusal)}")
+            return False
         except Exception as error:  # noqa: BLE001  this is where a handler's failure becomes a returned message
             self._failed(record, call, started, error)
             return False
@@ -264,6 +290,11 @@ class Batch:
             call.event,
         ) = read(record)
         return body
+
+
+def refuses_nothing(_: str) -> bool:
+    """For handlers whose downstreams have no breaker."""
+    return False
 
 
 def refuse_unfinished(outcome: object) -> None:

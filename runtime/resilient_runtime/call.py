@@ -44,6 +44,9 @@ class Boundary(Protocol):
     ) -> None:
         """After a call that began: note how long it took and how it ended. Must not raise."""
 
+    def give_up(self, call: Call, downstream: DownstreamSettings) -> None:
+        """A call that was let in does not begin after all: give its place to others. Must not raise."""
+
 
 class _Open:
     """A boundary that neither paces nor counts."""
@@ -54,6 +57,9 @@ class _Open:
     def leave(
         self, call: Call, downstream: DownstreamSettings, seconds: float, error: BaseException | None
     ) -> None:
+        pass
+
+    def give_up(self, call: Call, downstream: DownstreamSettings) -> None:
         pass
 
 
@@ -206,6 +212,7 @@ class Crossing:
         margin = call.margin_ms
         left = call.remaining_ms() - margin
         if left <= 0:
+            call.boundary.give_up(call, self._settings)
             raise TimeoutError(
                 f"{self.name} was not called: {left + margin} ms are left of this invocation, "
                 f"and {margin} ms are kept to report in"

@@ -21,6 +21,7 @@ _downstreams = st.builds(
     DownstreamSettings,
     name=st.text(min_size=1),
     requests_per_second=st.none() | st.floats(0.1, 1000),
+    burst=st.none() | st.floats(1, 1000),
     max_concurrency=st.none() | st.integers(1, 1000),
     breaker=_breakers,
 )

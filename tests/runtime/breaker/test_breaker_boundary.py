@@ -18,6 +18,7 @@ class Recorded:
     def __init__(self) -> None:
         self.entered: list[str] = []
         self.left: list[str] = []
+        self.given_up: list[str] = []
         self.error: Exception | None = None
 
     def enter(self, call: Call, downstream: DownstreamSettings) -> None:
@@ -31,6 +32,10 @@ class Recorded:
     ) -> None:
         """A record."""
         self.left.append(downstream.name)
+
+    def give_up(self, call: Call, downstream: DownstreamSettings) -> None:
+        """A turn given back."""
+        self.given_up.append(downstream.name)
 
 
 class Guarded:
@@ -105,7 +110,7 @@ def test_a_probe_that_waits_in_vain_for_its_turn_holds_nothing() -> None:
 
 
 def test_a_circuit_that_opened_while_waiting_refuses() -> None:
-    """After the turn it is looked at again."""
+    """After the turn it is looked at again, and the turn is another's."""
     guarded = Guarded(2)
     fleet = guarded.fleet
     guarded.cross()
@@ -118,17 +123,19 @@ def test_a_circuit_that_opened_while_waiting_refuses() -> None:
     guarded.inner.enter = wait  # type: ignore[method-assign]
     with pytest.raises(CircuitOpen):
         guarded.cross()
+    assert guarded.inner.given_up == [NAME]
 
 
-def test_a_crossing_that_is_too_late_blocks_no_probe_for_long() -> None:
-    """Its lease is no longer than what is left of the invocation."""
+def test_a_crossing_that_is_too_late_blocks_no_probe() -> None:
+    """Its lease goes back at once, and its turn too."""
     guarded = Guarded()
     guarded.fleet.open()
     guarded.fleet.wait_for_recovery()
     with pytest.raises(TimeoutError, match="was not called"):
         guarded.cross(remaining=lambda: 300)
     assert guarded.fleet.state is CircuitState.HALF_OPEN
-    guarded.fleet.now += 0.31
+    assert guarded.fleet.circuit.leases == {}
+    assert guarded.inner.given_up == [NAME]
 
     for _ in range(3):
         guarded.cross()
