@@ -26,7 +26,7 @@ def test_an_outage_pauses_probes_and_restores(world: World) -> None:
     """Open: disabled; recovery time over: enabled at two; closed: as configured; three updates in all."""
     world.controller.on_stream([world.open("Courier")], world.left)
     assert world.look("m1") == MappingState("Disabled", 50)
-    assert world.wakes == [(BEGAN + 15, Wake("Courier", 1))]
+    assert world.wakes == [(BEGAN + 15, Wake("Courier", 1, recovery=True))]
     world.now += 15
     for wake in world.due_wakes():
         world.controller.on_wake(wake, world.left)
@@ -45,7 +45,7 @@ def test_a_failed_probe_pauses_again(world: World) -> None:
     assert world.look("m1") == MappingState("Enabled", 2)
     world.controller.on_stream([world.open("Courier", seconds=30)], world.left)
     assert world.look("m1").state == "Disabled"
-    assert world.wakes == [(BEGAN + 30, Wake("Courier", 2))]
+    assert world.wakes == [(BEGAN + 30, Wake("Courier", 2, recovery=True))]
 
 
 def test_an_older_event_does_nothing(world: World) -> None:
@@ -61,7 +61,7 @@ def test_a_message_about_an_older_opening_ends_there(world: World) -> None:
     """The chain of an earlier opening is not continued: the newer opening's record began its own."""
     world.open("Courier")
     world.open("Courier", seconds=60)
-    world.controller.on_wake(Wake("Courier", 1), world.left)
+    world.controller.on_wake(Wake("Courier", 1, recovery=True), world.left)
     assert world.look("m1").state == "Disabled"
     assert world.wakes == []
 
@@ -128,7 +128,7 @@ def test_the_reconciler_begins_a_lost_chain_anew(world: World) -> None:
     world.open("Courier", seconds=100)
     world.controller.on_schedule(world.left)
     assert world.look("m1").state == "Disabled"
-    assert world.wakes == [(BEGAN + 100, Wake("Courier", 1))]
+    assert world.wakes == [(BEGAN + 100, Wake("Courier", 1, recovery=True))]
 
 
 def test_the_reconciler_waits_for_its_next_run_where_it_can(world: World) -> None:
