@@ -48,7 +48,7 @@ def _rooms(*names: str) -> frozenset[str]:
     return frozenset(f"{LIBRARY}.{name}" for name in names)
 
 
-SHARED = _rooms("limits", "tokens", "places", "stores", "queues", "assets", "monitoring") | {
+SHARED = _rooms("limits", "tokens", "places", "stores", "queues", "assets", "monitoring", "runtime_layer") | {
     f"{RUNTIME}.settings"
 }
 CONSTRUCTS = ("storage_first_api", "fan_out_bus", "flow_controlled_consumer")
@@ -72,7 +72,11 @@ WALLS = [
         Wall(room=f"{LIBRARY}.monitoring.{pure}", may=_rooms("limits", "tokens"))
         for pure in ("signal", "layout", "widgets", "queries", "limits")
     ),
-    Wall(room=f"{LIBRARY}.downstream", may=CDK | SHARED),
+    Wall(room=f"{LIBRARY}.runtime_layer", may=CDK | _rooms("places", "assets")),
+    Wall(
+        room=f"{LIBRARY}.downstream",
+        may=CDK | SHARED | {f"{RUNTIME}.breaker.policy", f"{RUNTIME}.controller.settings"},
+    ),
     Wall(
         room=f"{LIBRARY}.resilient_function",
         may=CDK | SHARED | _rooms("downstream") | {f"{RUNTIME}.json_paths"},
