@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .batch import Batch, DeadLetters, refuses_nothing
 from .call import Boundary, Call
+from .chance import uniform
 from .clock import SYSTEM_CLOCK, Clock
 from .deadline import Deadline, Firing
 from .diagnostics import Diagnostics
@@ -50,6 +51,7 @@ def build(
     caretaker: Caretaker | None = None,
     guard: Guard | None = None,
     circuits: CircuitStore | None = None,
+    random: Callable[[], float] = uniform,
 ) -> Handler:
     """The function that Lambda calls, as the environment variables describe it.
 
@@ -59,6 +61,7 @@ def build(
     :param caretaker: who looks after the environment. Default: as the settings say
     :param guard: who interrupts the handler before its time is over. Default: as the settings say
     :param circuits: where the breakers' circuits are shared. Default: the table that the settings name
+    :param random: from 0 up to 1, for jitter. Default: the operating system's
     :raises ValueError: when the settings are missing or contradict each other
     :raises HandlerNotFound: when the user's module or function does not exist
     """
@@ -105,7 +108,7 @@ def build(
     boundary: Boundary = _Recorded(lines, tell)
     refuses: Callable[[str], bool] = refuses_nothing
     if has_breaker:
-        boundary = guarded = _guarded(settings, boundary, circuits, lines, tell)
+        boundary = guarded = _guarded(settings, boundary, circuits, lines, tell, random)
         refuses = guarded.refuses
     if settings.mode == "event":
         work = per_event(
@@ -148,14 +151,19 @@ def _deadline(settings: Settings, lines: StatusLines, tell: Teller, in_progress:
 
 
 def _guarded(
-    settings: Settings, inner: Boundary, circuits: CircuitStore | None, lines: StatusLines, tell: Teller
+    settings: Settings,
+    inner: Boundary,
+    circuits: CircuitStore | None,
+    lines: StatusLines,
+    tell: Teller,
+    random: Callable[[], float],
 ) -> GuardedBoundary:
     # Late on purpose: dataclasses and a client for the table take longer than all the rest of a start.
     from .breaker.equipment import guarded
     from .stores.circuits import DynamoDBCircuits
 
     store = circuits or DynamoDBCircuits(settings.circuits_table or "")
-    return guarded(settings.downstreams, inner, store=store, lines=lines, tell=tell)
+    return guarded(settings.downstreams, inner, store=store, lines=lines, tell=tell, random=random)
 
 
 def _load_configuration(

@@ -195,7 +195,9 @@ class Batch:
         except CircuitOpen as refusal:
             # No failure of this message: nothing was tried, so nothing is there to be looked into.
             self._refusal = refusal
-            self._tell(self._lines.refused, call, f"{_REFUSED}: {text_of(refusal)}")
+            # By name and state: the circuit's reason may quote an exception, and is told where it opened.
+            reason = f"{_REFUSED}: {text_of(refusal.name)} is {text_of(refusal.state)}"
+            self._tell(self._lines.refused, call, reason)
             return False
         except Exception as error:  # noqa: BLE001  this is where a handler's failure becomes a returned message
             self._failed(record, call, started, error)

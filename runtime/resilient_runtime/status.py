@@ -137,10 +137,11 @@ class StatusLines:
         )
 
     def refused(self, call: Call, reason: str) -> str:
-        """The message had begun and goes back, because what its handler needs is not to be called now."""
-        return self._line(
-            "HELD", f',"Held":1,"status":"HELD"{self.of(call)}{self._member("reason", reason)}}}'
-        )
+        """The message had begun and goes back, because what its handler needs is not to be called now.
+
+        :param reason: without secrets
+        """
+        return self._line("HELD", f',"Held":1,"status":"HELD"{self.of(call)},"reason":{_quote(reason)}}}')
 
     def held(self, call: Call, reason: str, group: str | None = None) -> str:
         """The message went back untouched. Not counted.
@@ -197,13 +198,13 @@ class StatusLines:
         return f'{{"_aws":{{"Timestamp":{ms},{self._heads[status]}{rest[:-1]},{timestamp}}}'
 
     def _error(self, error: BaseException) -> str:
-        text = self._shown(error)
+        text = self.shown(error)
         return _quote(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
     def _member(self, name: str, value: object) -> str:
-        return "" if value is None else f',"{name}":{_quote(self._shown(value))}'
+        return "" if value is None else f',"{name}":{_quote(self.shown(value))}'
 
-    def _shown(self, value: object) -> str:
+    def shown(self, value: object) -> str:
         """What ``text_of`` says, without its secrets."""
         text = _printed(value)
         return _cut(self._diagnostics.text(text[: _LONGEST_TEXT + _BEYOND]), len(text))

@@ -83,7 +83,7 @@ def test_a_message_whose_call_is_refused_goes_back_and_has_not_failed() -> None:
     assert delivery.app.statuses() == ["STARTED", "CALLED", "HELD"]
     started, called, held = delivery.app.records
     assert (started["Started"], started["Held"], held["Held"]) == (1, 0, 1)
-    assert held["reason"].startswith("circuit open: Courier was not called: its circuit is OPEN until ")
+    assert held["reason"] == "circuit open: Courier is OPEN"
     assert "stack" not in held
     assert held["message_id"] == "m-1"
     assert called["outcome"] == "refused"
@@ -330,3 +330,16 @@ def test_without_a_breaker_nothing_that_began_is_ever_held() -> None:
     app(batch_of(sqs_record()))
 
     assert "Held" not in json.dumps(app.records)
+
+
+def test_secrets_in_an_error_reach_neither_the_log_nor_the_table() -> None:
+    """What a probe raised becomes the circuit's reason, for everybody to read."""
+    delivery = Delivery()
+    delivery.open()
+    delivery.clock.now += 20
+    delivery.error = ConnectionError("https://courier.example/?token=c0urier-s3cret-9 did not answer")
+    delivery.batch("m-1")
+
+    assert delivery.circuit.reason.startswith("a probe failed: ConnectionError: https://courier.example/")
+    assert "s3cret" not in delivery.circuit.reason
+    assert "s3cret" not in "".join(delivery.app.lines)

@@ -17,6 +17,7 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
+from resilient_runtime.chance import uniform
 from resilient_runtime.circuit_open import CircuitOpen
 from resilient_runtime.clock import SYSTEM_CLOCK, Clock
 
@@ -48,7 +49,9 @@ class Breaker:
     :param store: where the circuit is shared
     :param environment: names this environment in leases and reasons. Default: a random name
     :param clock: the time. Default: the machine's
-    :param random: from 0 up to 1, for the jitter. Default: the standard library's
+    :param random: from 0 up to 1, for the jitter. Default: the operating system's
+    :param redact: hides secrets in an exception's message, which may become the circuit's reason and so be
+        read by others. Default: hides nothing
     :param counts: whether an exception counts as a failure. Default: as the policy says
     :param on_transition: called, each, after this environment changed the circuit's state
     :param on_store_error: called once when the store stops answering, with what it raised
@@ -62,7 +65,8 @@ class Breaker:
         store: CircuitStore,
         environment: str | None = None,
         clock: Clock = SYSTEM_CLOCK,
-        random: Callable[[], float] | None = None,
+        random: Callable[[], float] = uniform,
+        redact: Callable[[str], str] = str,
         counts: Callable[[BaseException], bool] | None = None,
         on_transition: Sequence[Callable[[Transition], object]] = (),
         on_store_error: Callable[[Exception], object] | None = None,
@@ -71,7 +75,8 @@ class Breaker:
         self.policy = policy = policy or BreakerPolicy()
         self.environment = environment = environment or os.urandom(6).hex()
         self._wall, self._ticks = clock
-        self._random = random or _random
+        self._random = random
+        self._redact = redact
         self._counts = counts or counts_by(policy)
         self._reach = Reach(policy.cache_seconds, on_store_error)
         self._slow_from = float("inf") if policy.slow_call_seconds is None else policy.slow_call_seconds
@@ -248,12 +253,21 @@ class Breaker:
                     now=now,
                     random=self._random,
                     lease=lease,
-                    reason=f"a probe {_described(error, seconds)}",
+                    reason=f"a probe {self._described(error, seconds)}",
                     by=self.environment,
                 )
             # Asked even while the store is left alone: all others wait for this one result.
             if wanted is circuit or self._view.change(wanted) is not False:
                 return
+
+    def _described(self, error: BaseException | None, seconds: float) -> str:
+        if error is None:
+            return f"took {seconds:.3f} s"
+        try:
+            text = f"failed: {type(error).__name__}: {self._redact(str(error))}"
+        except Exception:  # noqa: BLE001  an exception may be unable to print itself
+            text = f"failed: {type(error).__name__}"
+        return text[:_LONGEST_REASON]
 
     def _refusal(self, seconds: float | None, reason: str) -> CircuitOpen:
         return CircuitOpen(self.name, self.circuit.state, seconds, reason)
@@ -263,19 +277,3 @@ def _takes_probes(circuit: Circuit, wall: float) -> bool:
     if circuit.state is CircuitState.OPEN:
         return circuit.retry_at is None or wall >= circuit.retry_at
     return circuit.state is CircuitState.HALF_OPEN
-
-
-def _described(error: BaseException | None, seconds: float) -> str:
-    if error is None:
-        return f"took {seconds:.3f} s"
-    try:
-        text = f"failed: {type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001  an exception may be unable to print itself
-        text = f"failed: {type(error).__name__}"
-    return text[:_LONGEST_REASON]
-
-
-def _random() -> float:
-    from random import random  # late: with the first request to the store
-
-    return random()  # noqa: S311  jitter is no secret

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from resilient_runtime.call import Boundary, Call
+from resilient_runtime.chance import uniform
 from resilient_runtime.circuit_open import CircuitOpen
 from resilient_runtime.settings import DownstreamSettings
 from resilient_runtime.status import StatusLines, Teller
@@ -27,6 +28,7 @@ def guarded(
     store: CircuitStore,
     lines: StatusLines,
     tell: Teller,
+    random: Callable[[], float] = uniform,
 ) -> GuardedBoundary:
     """A boundary with a breaker for each downstream that is to have one; all that they do is told.
 
@@ -34,6 +36,7 @@ def guarded(
     whether there is an outage.
 
     :param inner: what happens around a call that its breaker lets pass
+    :param random: from 0 up to 1, for the jitter
     :raises ValueError: when a downstream's policy is none
     """
     records = CircuitRecords(lines)
@@ -53,6 +56,8 @@ def guarded(
             BreakerPolicy.from_settings(downstream.breaker or {}),
             store=store,
             clock=lines.clock,
+            random=random,
+            redact=lines.shown,
             on_transition=[changed],
             on_store_error=away,
         )

@@ -41,7 +41,7 @@ class CircuitRecords:
         members: dict[str, Any] = {
             "from": str(before),
             "to": str(circuit.state),
-            "reason": circuit.reason,
+            "reason": self._lines.shown(circuit.reason),
             "version": circuit.version,
             "by": circuit.by,
         }
@@ -50,12 +50,11 @@ class CircuitRecords:
         return self._line("CIRCUIT", transition.name, metric, self._lines.about, members)
 
     def refused(self, call: Call, refusal: CircuitOpen) -> str:
-        """A downstream was not called. It has no duration: that would pass for a very quick answer."""
-        members: dict[str, Any] = {
-            "outcome": "refused",
-            "state": str(refusal.state),
-            "reason": refusal.reason,
-        }
+        """A downstream was not called. It has no duration: that would pass for a very quick answer.
+
+        Why the circuit is open stands in the CIRCUIT record of its opening, once for all refusals.
+        """
+        members: dict[str, Any] = {"outcome": "refused", "state": str(refusal.state)}
         if refusal.retry_after is not None:
             members["retry_in_s"] = round(refusal.retry_after, 3)
         return self._line("CALLED", refusal.name, "CircuitRefused", self._lines.of(call), members)
