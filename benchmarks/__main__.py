@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from .harness import Result
 
-BENCHMARKS = ("breaker", "runtime", "synth")
+BENCHMARKS = ("breaker", "outage", "runtime", "synth")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,9 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _benchmark(name: str) -> Callable[[int, Callable[[str], None]], Result]:
-    from . import breaker, runtime, synth
+    from . import breaker, outage, runtime, synth
 
-    return {"breaker": breaker.run, "runtime": runtime.run, "synth": synth.run}[name]
+    runs = {"breaker": breaker.run, "outage": outage.run, "runtime": runtime.run, "synth": synth.run}
+    return runs[name]
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def test_a_failed_probe_opens_it_for_longer() -> None:
         assert fleet.fail(0) == 1
         waits.append(round((fleet.circuit.retry_at or 0) - START - fleet.now))
 
-    assert waits == [30, 60, 60, 60, 60]
+    assert waits == [30, 60, 120, 120, 120]
     assert fleet.circuit.reason == "a probe failed: DownError: no answer"
 
 

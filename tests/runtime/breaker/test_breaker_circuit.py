@@ -132,7 +132,7 @@ def test_the_recovery_time_has_a_floor_and_a_cap(openings: int, random: float, d
     )
     delay = recovery_delay(policy, openings, random)
 
-    assert policy.recovery_seconds / 2 <= delay <= policy.longest_recovery_seconds
+    assert policy.recovery_seconds * 0.75 <= delay <= policy.longest_recovery_seconds
     if openings <= 1:
         assert delay <= policy.recovery_seconds
     assert recovery_delay(policy, openings + 1, random) >= delay

@@ -20,7 +20,7 @@ from resilient_runtime.breaker import BreakerPolicy
         ("probes", True, "probes is True"),
         ("cache_seconds", float("nan"), "cache_seconds is nan"),
         ("recovery_seconds", "15", "recovery_seconds is '15'"),
-        ("recovery_seconds", 61, "longest_recovery_seconds is 60; allowed: at least recovery_seconds (61)"),
+        ("recovery_seconds", 121, "longest_recovery_seconds is 120; allowed: at least recovery_seconds"),
         (
             "ignored_errors",
             "ValueError",
