@@ -42,7 +42,7 @@ class BreakerPolicy:
     :param minimum_calls: how many calls a judgement by the window's rates needs. Default: 20
     :param recovery_time: how long it stays open before the first probe. Default: 15 seconds
     :param recovery_growth: how many times longer after each probe that failed. Default: twice
-    :param longest_recovery_time: where that growth ends. Default: one minute, or ``recovery_time`` if longer
+    :param longest_recovery_time: where that growth ends. Default: two minutes, or ``recovery_time`` if longer
     :param probes: how many probes may be under way at once, all callers together. Default: one
     :param probe_lease: how long a probe may take before another caller may try. Default: 30 seconds
     :param successes_to_close: how many probes have to succeed. Default: three

@@ -68,7 +68,7 @@ class CircuitController(Construct):
         self.dead_letter_queue = queues.make_dead_letter_queue(
             self, "DeadLetterQueue", source=name, fifo=False, encryption_key=None
         )
-        """What it could not act on, after ten attempts; the reconciler has acted long before."""
+        """What it gave up; nothing needs to be sent again, as the reconciler looks at everything anyway."""
         self.queue = queues.make_queue(
             self,
             "WakeQueue",
@@ -114,7 +114,9 @@ class CircuitController(Construct):
         self._subscribe(table)
         self.alarms: Mapping[str, cloudwatch.CfnAlarm] = monitor(
             self,
-            signals=controller_signals(self.function.function_name),
+            signals=controller_signals(
+                self.function.function_name, dead_letter_queue_name=self.dead_letter_queue.queue_name
+            ),
             section=None,
             on_call=on_call,
         )
@@ -185,8 +187,14 @@ class CircuitController(Construct):
             self,
             "Reconciler",
             schedule=events.Schedule.rate(Duration.seconds(RECONCILE_SECONDS)),
-            # One attempt: the next run comes before a second would be worth its while.
-            targets=[targets.LambdaFunction(self.function, retry_attempts=0)],
+            targets=[
+                targets.LambdaFunction(
+                    self.function,
+                    # The next run comes before a second attempt would be worth its while.
+                    retry_attempts=0,
+                    dead_letter_queue=self.dead_letter_queue,
+                )
+            ],
         )
 
     def _mappings_policy(self) -> dict[str, Any]:

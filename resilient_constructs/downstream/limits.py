@@ -74,7 +74,7 @@ BREAKER: tuple[Limit, ...] = (
     _breaker("minimum_calls", 1, 1_000_000, "calls", 20, whole=True),
     _breaker("recovery_time", 0.1, 86_400, "seconds", 15),
     _breaker("recovery_growth", 1, 10, "times", 2),
-    _breaker("longest_recovery_time", 0.1, 86_400, "seconds", 60),
+    _breaker("longest_recovery_time", 0.1, 86_400, "seconds", 120),
     _breaker("probes", 1, 20, "calls at a time", 1, whole=True),
     _breaker("probe_lease", 1, 900, "seconds", 30),
     _breaker("successes_to_close", 1, 1000, "calls", 3, whole=True),

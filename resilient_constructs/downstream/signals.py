@@ -54,18 +54,33 @@ def circuit_section(table_name: str, downstream: str) -> Section:
     )
 
 
-def controller_signals(function_name: str) -> tuple[Signal, ...]:
-    """When the controller should wake someone: consumers may be paused though all is well, or the reverse."""
+def controller_signals(function_name: str, *, dead_letter_queue_name: str) -> tuple[Signal, ...]:
+    """When the controller should wake someone: consumers may be paused without need, or the reverse."""
     return (
         Signal(
             name="ControllerFailing",
             title="Event source mappings may not follow their circuits",
             because="The circuit controller fails: a consumer may stay paused after an outage, or be fed"
-            " during one. Read the controller's log; until it works, enable or disable the mappings by hand.",
+            " during one. Read the controller's log; until it works, switch the mappings by hand.",
             metric=Metric(namespace="AWS/Lambda", name="Errors", dimensions={"FunctionName": function_name}),
             threshold=1,
             periods=10,
             datapoints=3,
             severity=Severity.PAGE,
+        ),
+        Signal(
+            name="ControllerGaveUp",
+            title="The circuit controller gave up on something",
+            because="A change of a circuit may not have been told as an event, or was acted on late. The"
+            " mappings are looked at every two minutes anyway. Read the message and the controller's log, then"
+            " delete it.",
+            metric=Metric(
+                namespace="AWS/SQS",
+                name="ApproximateNumberOfMessagesVisible",
+                dimensions={"QueueName": dead_letter_queue_name},
+                statistic="Maximum",
+            ),
+            threshold=1,
+            severity=Severity.TICKET,
         ),
     )
