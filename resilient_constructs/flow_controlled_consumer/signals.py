@@ -177,7 +177,7 @@ def _dead_letters(emitted: Emitted) -> Signal:
 
 
 def work_signals(
-    function: Mapping[str, str], *, timeout: float | None, full: float | None
+    function: Mapping[str, str], *, timeout: float | None, full: float | None, guarded: bool
 ) -> tuple[Signal, ...]:
     """When the consuming function should wake someone.
 
@@ -187,6 +187,7 @@ def work_signals(
     :param timeout: its timeout in seconds, if known
     :param full: percent of Lambda's limits from which an environment counts as full; None where the function
         has not our runtime, and so tells nothing of itself
+    :param guarded: whether a downstream of its has a breaker
     """
     wanted = {"Errors", "Throttles", *(() if full is None else ("Unfinished", "ContainerHealth"))}
     timeout = 1 if timeout is None else timeout
@@ -195,7 +196,10 @@ def work_signals(
         if isinstance(signal.metric, Metric)
         else signal
         for signal in function_signals(
-            function_name=function["FunctionName"], timeout_seconds=timeout, full=full or FULL
+            function_name=function["FunctionName"],
+            timeout_seconds=timeout,
+            full=full or FULL,
+            guarded=guarded,
         )
         if signal.name in wanted
     )

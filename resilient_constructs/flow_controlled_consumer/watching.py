@@ -37,6 +37,7 @@ def watch(
     :return: the alarms by the signal's name
     """
     full = None if ours is None else ours.full
+    guarded = ours is not None and ours.guarded
     signals = (
         *consumer_signals(
             emitted,
@@ -44,7 +45,7 @@ def watch(
             alarm_age=chosen.alarm_age,
             fifo=chosen.fifo,
         ),
-        *work_signals(emitted.function, timeout=timeout, full=full),
+        *work_signals(emitted.function, timeout=timeout, full=full, guarded=guarded),
     )
     section = consumer_section(
         title,

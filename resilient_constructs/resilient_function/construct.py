@@ -279,6 +279,8 @@ class ResilientFunction(MeasuredFunction):
             let_update_itself(self, self.role, self.function)
         self.configured = bool(configuration)
         """Whether it reads parameters or secrets."""
+        self.guarded = any(one.breaker is not None for one in downstreams)
+        """Whether a downstream that it calls has a breaker."""
         self.alarms: Mapping[str, cloudwatch.CfnAlarm] = {}
         """The alarms by the name of their signal; empty where ``monitored=False``."""
         if monitored:
@@ -294,6 +296,7 @@ class ResilientFunction(MeasuredFunction):
             concurrency_limit=self.reserved_concurrency,
             deadline_margin=self.deadline_margin,
             full=self.full,
+            guarded=self.guarded,
         )
         remembers = self.idempotency_table is not None
         signals += settings_signals(name, configured=self.configured, remembers=remembers)

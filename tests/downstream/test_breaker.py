@@ -14,7 +14,14 @@ from resilient_runtime.breaker.policy import _BOUNDS
 from resilient_runtime.breaker.policy import BreakerPolicy as RuntimePolicy
 from resilient_runtime.controller import ControllerSettings
 
-from resilient_constructs import BreakerPolicy, Downstream, FlowControlledConsumer, Handler, OnCall
+from resilient_constructs import (
+    BreakerPolicy,
+    Downstream,
+    FlowControlledConsumer,
+    Handler,
+    OnCall,
+    ResilientFunction,
+)
 from resilient_constructs.downstream.limits import BREAKER
 from resilient_constructs.testing import count_jsii
 
@@ -271,6 +278,19 @@ def test_a_stream_of_ones_own_can_be_paused() -> None:
     (function,) = of_kind(resources, "AWS::Lambda::Function", CONTROLLER)
     feeds = function["Environment"]["Variables"]["RESILIENT_FEEDS"]["Fn::Join"][1]
     assert feeds == ['[["', {"Ref": "Mapping"}, '",["Courier"],""]]']
+
+
+def test_a_function_of_ones_own_takes_part() -> None:
+    """It is handed the circuits beside the downstream's settings; without them it is refused by name."""
+    stack = Stack(App(), "Shop")
+    courier = Downstream(stack, "Courier", connections=5, breaker=BreakerPolicy())
+    told = [courier.settings(5)]
+    ResilientFunction(stack, "Worker", handler=HANDLER, downstreams=told, circuits=courier.circuits)
+    resources = assertions.Template.from_stack(stack).to_json()["Resources"]
+    (function,) = of_kind(resources, "AWS::Lambda::Function", "Worker")
+    assert "RESILIENT_CIRCUITS_TABLE" in function["Environment"]["Variables"]
+    with pytest.raises(ValueError, match=r"circuits is None.*Courier"):
+        ResilientFunction(stack, "Other", handler=HANDLER, downstreams=told)
 
 
 def test_a_concurrency_that_only_the_deployment_knows_is_restored_too() -> None:
