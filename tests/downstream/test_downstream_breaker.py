@@ -253,6 +253,19 @@ def test_a_consumer_in_another_stack_has_its_controller_there() -> None:
     assert "events:PutEvents" in granted(there, CONTROLLER)
 
 
+def test_many_readers_of_the_stream_are_warned_of() -> None:
+    """The stream serves two readers at once: consumers in a third stack get a warning with both numbers."""
+    app = App()
+    courier = Downstream(Stack(app, "Shared"), "Courier", requests_per_second=100, breaker=BreakerPolicy())
+    shops = [Stack(app, name) for name in ("One", "Two")]
+    for shop in shops:
+        FlowControlledConsumer(shop, "Delivery", handler=HANDLER, downstream=courier, max_concurrency=5)
+    told = assertions.Match.string_like_regexp("3 stacks have consumers .* more than 2 readers")
+    one, two = (assertions.Annotations.from_stack(shop) for shop in shops)
+    one.has_no_warning("*", told)
+    two.has_warning("/Two", told)
+
+
 def test_breakers_of_two_stacks_do_not_mix() -> None:
     """A function knows one table of circuits, so two downstreams of two stacks are refused by name."""
     app = App()
