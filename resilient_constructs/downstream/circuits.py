@@ -92,7 +92,8 @@ class Circuits(Construct):
                     "resilient:Downstream/stream-readers",
                     f"{len(self._controllers)} stacks have consumers of the downstreams of {self.node.path},"
                     f" and each reads the table's stream; more than {STREAM_READERS} readers may be"
-                    f" throttled, so pausing may come late. Put the consumers into fewer stacks ({STREAM_PAGE})",
+                    " throttled, so pausing may come late. Put the consumers into fewer stacks"
+                    f" ({STREAM_PAGE})",
                 )
         return controller
 
