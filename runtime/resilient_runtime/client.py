@@ -157,7 +157,8 @@ class StorageFirstClient:
     ) -> Accepted:
         """Send one message, and return when it is stored.
 
-        :param path: the route, such as ``/orders``
+        :param path: the route, such as ``/orders``; what a URL cannot hold as it is, such as a space, is
+            percent-encoded, and what is encoded already stays
         :param body: what is sent as JSON; text and bytes are sent as they are
         :param method: the route's HTTP method. Default: POST
         :param correlation_id: 1 to 128 of letters, digits and ``. _ -``. Default: the one of the call in
@@ -212,7 +213,7 @@ class StorageFirstClient:
         timeout = min(value for value in (self._timeout, left, rest) if value is not None)
         if timeout <= 0:
             raise NotReached(f"nothing was sent, as {timeout:.1f} s are left")
-        url = f"{self.url}/{path.lstrip('/')}"
+        url = f"{self.url}/{_encoded(path.lstrip('/'))}"
         headers = {
             "Content-Type": "application/json",
             "X-Correlation-Id": sending.correlation_id,
@@ -243,6 +244,13 @@ def _checked(name: str, value: str) -> str:
             f"StorageFirstClient.send: {name} is {value!r}; allowed: 1 to 128 of A-Z a-z 0-9 . _ -"
         )
     return value
+
+
+def _encoded(path: str) -> str:
+    from urllib.parse import quote  # http.client imports it anyhow, with the first request
+
+    # As it is sent, and so as it is signed: botocore signs the URL that it is given.
+    return quote(path, safe="/?%:@!$&'()*+,;=~")
 
 
 def _json(body: Any) -> str:

@@ -52,6 +52,7 @@ _NOT_SENT = frozenset(
 # client can read gets no better.
 _LASTING = frozenset(
     {
+        "http.InvalidURL",
         "httpx.ProxyError",
         "httpx.UnsupportedProtocol",
         "requests.InvalidURL",
