@@ -16,6 +16,7 @@ from .health.caretaker import Caretaker as HealthCaretaker
 from .in_progress import InProgress
 from .lifecycle import Caretaker, Guard, NoCaretaker, around
 from .per_event import per_event
+from .reserve import Reserve
 from .settings import DownstreamSettings, Settings
 from .status import StatusLines, Teller
 from .stores.dead_letters import DeadLetterQueue
@@ -69,12 +70,13 @@ def build(
         "clock": clock,
     }
     tell = Teller(emit)
+    reserve = Reserve()
     refresh, known_secrets = _load_configuration(settings, emit, about)
     # After the configuration: the user's module may need it while it is imported.
     function = find_handler(settings.handler)
     if caretaker is None:
         try:
-            caretaker = HealthCaretaker(settings.health, env=env, clock=clock, emit=emit)
+            caretaker = HealthCaretaker(settings.health, env=env, clock=clock, emit=emit, reserve=reserve)
         except Exception as error:  # noqa: BLE001  whoever looks after the environment must not keep it from work
             tell(StatusLines(**about).broken, "health", error)
             caretaker = NoCaretaker()
@@ -85,6 +87,7 @@ def build(
             facts=caretaker.facts,
             known_secrets=known_secrets,
             home=folder_of(settings.handler),
+            reserve=reserve,
         ),
     )
     in_progress = InProgress()

@@ -147,3 +147,16 @@ def test_a_health_check_runs_no_code_of_the_users(emulate: Emulate) -> None:
     assert (answer["status"], answer["invocation"]) == ("healthy", 0)
     assert answer["percent"]["memory"] > 1
     assert lambda_.records("STARTED") == []
+
+
+def test_a_handler_that_uses_up_all_descriptors_at_once_fails_once(emulate: Emulate) -> None:
+    """Its failure is told with what leaked, and the next invocation has all descriptors again."""
+    source = LEAK.format(more="")
+    lambda_ = emulate(source, wrapped=True, timeout=30)
+    settled(lambda_)
+    assert lambda_.invoke({"leak": 2_000}).error is not None
+    settled(lambda_, leak=100)
+    assert (lambda_.recycles, lambda_.restarts) == (1, 0)
+    (failed,) = lambda_.records("FAILED")
+    assert "Too many open files" in failed["error"]
+    assert len(lambda_.records("LEAK")) == 1

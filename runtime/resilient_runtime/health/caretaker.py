@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from resilient_runtime.clock import SYSTEM_CLOCK, Clock
+from resilient_runtime.reserve import Reserve
 from resilient_runtime.settings import HealthSettings
 
 from .attribution import Suspects
@@ -61,6 +62,7 @@ class Caretaker:
     :param leave: ends the process. Default: at once, without Python's own clean-up
     :param collect: collects Python's garbage, and gives memory back to the system if it is told to
     :param suspects: knows what leaked. Default: looks at this process
+    :param reserve: descriptors for the cures. Default: none
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Caretaker:
         leave: Callable[[int], object] = os._exit,
         collect: Callable[[bool], int] | None = None,
         suspects: Suspects | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
         service = env.get("RESILIENT_SERVICE", "service")
         function_name = env.get("AWS_LAMBDA_FUNCTION_NAME") or service
@@ -89,6 +92,7 @@ class Caretaker:
                 not_recycled = "the interface client is not the one that AWS's runtimes have"
         self._clock = clock
         self._seconds_since_start = started
+        self._reserve = reserve or Reserve(0)
         self._on_lambda = bool(env.get("AWS_LAMBDA_RUNTIME_API"))
         self._restored = env.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start"
         self._probe = probe or Probe(limits_of(env))
@@ -192,7 +196,9 @@ class Caretaker:
             self._suspects.note_memory()
         if self._cure_due:
             self._cure_due = False
+            self._reserve.release()
             self._ladder.climb(self._attribute)
+        self._reserve.renew()
 
     def _started(self) -> None:
         """The interface client asks for its first event: the start is over."""
