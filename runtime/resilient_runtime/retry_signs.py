@@ -58,7 +58,6 @@ _LASTING = frozenset(
         "requests.InvalidURL",
         "requests.ProxyError",
         "requests.SSLError",
-        "resilient_runtime.GaveUp",
         "resilient_runtime.PoolExhausted",
         "ssl.SSLCertVerificationError",
         "urllib3.SSLError",

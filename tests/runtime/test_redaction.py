@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 import threading
 import time
 from typing import Any
@@ -204,6 +205,30 @@ def test_a_pattern_that_never_ends_is_ended() -> None:
     assert redact.text("a" * 64 + "!") == "[hidden] 65 characters"
     assert time.process_time() - began < 1
     assert redact({"x": "fine"}) == '{"x":"fine"}'
+
+
+def test_the_timer_and_its_signal_are_given_back() -> None:
+    """What redacting took, in time or too long, is as it was: a timer that went on would end the process."""
+    for redact in (REDACT, Redactor(RedactionSettings(patterns=("(a+)+$",)))):
+        redact({"x": "a" * 64 + "!"})
+        assert signal.getsignal(signal.SIGVTALRM) is signal.SIG_DFL
+        assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+
+
+def test_a_signal_that_the_user_handles_stays_the_users() -> None:
+    """Then there is no limit of time, and nobody's handler is called or lost."""
+    called: list[int] = []
+
+    def handle(number: int, _frame: object) -> None:
+        called.append(number)
+
+    before = signal.signal(signal.SIGVTALRM, handle)
+    try:
+        assert REDACT({"pin": 1}) == '{"pin":"[hidden]"}'
+        assert signal.getsignal(signal.SIGVTALRM) is handle
+        assert called == []
+    finally:
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def test_another_thread_can_redact_too() -> None:
