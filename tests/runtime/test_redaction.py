@@ -252,4 +252,4 @@ def test_a_known_secret_is_hidden_whatever_it_looks_like() -> None:
 @pytest.mark.parametrize("address", ["joe@example.com", "o'brien@example.com", "a.b+c@mail.example.com"])
 def test_the_quotes_around_an_address_stay(address: str) -> None:
     """A dictionary that was printed into an exception's message stays one to read."""
-    assert REDACT.text(f"no luck with {{'to': '{address}', 'x': 1}}") == "no luck with {'to': '[hidden]', 'x': 1}"
+    assert REDACT.text(f"no luck: {{'to': '{address}', 'x': 1}}") == "no luck: {'to': '[hidden]', 'x': 1}"
