@@ -13,7 +13,7 @@ from _thread import get_ident
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .interruption import DeadlineExceeded
 from .stacks import doing, in_finalizer, of_all_threads
@@ -32,7 +32,12 @@ _TIMES = 3
 """How often one invocation is interrupted at most: each time when half of what was left is gone."""
 
 _AGAIN = 0.005
-"""Seconds after which an interruption that came at a bad moment is tried again."""
+"""Seconds after which an interruption that came at a bad moment is tried again; and after which one that has
+not arrived is sent once more, for it may have come just before a wait began, which then sleeps on."""
+
+_UNDISTURBED = 0.15
+"""Seconds between all further signals. psycopg waits in C, 0.1 s at a time, and begins that anew at each
+signal; it notices one only at the end, so that signals in quick succession would never arrive."""
 
 _PATIENCE = 10
 """How often it is tried again before it is done at a bad moment."""
@@ -53,6 +58,7 @@ class Firing(NamedTuple):
     :param ran: seconds since the invocation began
     :param left: seconds until Lambda's timeout
     :param cannot_interrupt: why the handler cannot be interrupted; None when it is about to be
+    :param subject: what the handler was working on
     """
 
     times: int
@@ -61,6 +67,7 @@ class Firing(NamedTuple):
     ran: float
     left: float
     cannot_interrupt: str | None
+    subject: Any = None
 
 
 def margin_for(seconds: float, setting: float | None = None) -> float:
@@ -86,6 +93,7 @@ class Deadline:
         so context variables are not those of the handler; what it raises is dropped
     :param tell: is told once why handlers of this environment cannot be interrupted
     :param home: the folder of the user's code; the files in it are named relative to it
+    :param subject: what is being worked on. It is asked in another thread, while the handler runs
     """
 
     def __init__(
@@ -96,12 +104,17 @@ class Deadline:
         watchdog: Watchdog = WATCHDOG,
         tell: Callable[[str], None] | None = None,
         home: str = "",
+        subject: Callable[[], Any] = lambda: None,
     ) -> None:
         self._setting = setting
         self.on_fire = on_fire
         self._watchdog = watchdog
         self._tell = tell
         self.home = home
+        self.subject = subject
+        self.broke_off = False
+        """Whether an interruption has ended the user's code in the middle of something, in this invocation or
+        the last. One that the user's code caught is its own affair."""
         self._armed: _Armed | None = None
         self._remaining: Callable[[], int] | None = None
         self.margin = margin_for(0, setting)
@@ -125,6 +138,7 @@ class Deadline:
             sensible (a test's context), nothing is guarded
         """
         self.disarm()
+        self.broke_off = False
         self._remaining = remaining
         left = _seconds(remaining)
         if left is None or not 0 < left < _LONGEST:
@@ -168,6 +182,8 @@ class Deadline:
         armed = self._armed
         if armed is not None:
             armed.inside = None
+            if armed.interrupted and sys.exc_info()[1] is not None:
+                self.broke_off = True
 
 
 class _Armed:
@@ -178,12 +194,14 @@ class _Armed:
         "_began",
         "_deadline",
         "_patience",
+        "_send_again",
         "_stage",
         "_text",
         "_wanted",
         "due",
         "ends",
         "inside",
+        "interrupted",
         "passed",
         "thread",
         "times",
@@ -198,58 +216,86 @@ class _Armed:
         self.inside: FrameType | None = None
         """The frame that called the user's code; None while that does not run."""
         self.passed = False
+        self.interrupted = False
+        """Whether it was interrupted in the user's code."""
         self.times = 0
         self._wanted = False
         self._again = False
+        self._send_again = _NEVER
         self._patience = _PATIENCE
         self._text = ""
 
     def look(self) -> float:
         """See ``Watched``; called in the watchdog's thread."""
-        deadline = self._deadline
-        now = deadline._watchdog.ticks()
-        if now >= self._stage:
+        now = self._deadline._watchdog.ticks()
+        if self._wanted:
+            if self.inside is not None:
+                return self._look_after(now)
+            # The user's code ended by itself meanwhile; what still runs is ours.
+            self._wanted = False
+            self._stage = self._next_stage(now)
+        elif now >= self._stage:
             late = self.passed
             self.passed = True
+            self._stage = _NEVER
             if late or self.inside is not None:
-                self.times += 1
                 self._fire(now)
-            again = self.times < _TIMES and (not self.times or deadline._watchdog.cannot_interrupt is None)
-            self._stage = now + max((self.ends - now) / 2, _AGAIN) if again else _NEVER
-        elif self._again:
+            if self._wanted:
+                return now + _AGAIN
+            if self._stage == _NEVER:
+                self._stage = self._next_stage(now)
+        return self._stage
+
+    def _look_after(self, now: float) -> float:
+        """An interruption is on its way. The next stage begins only when this one has arrived."""
+        if self._again:
             self._again = False
             self._patience -= 1
-            deadline._watchdog.interrupt(self)
-        # While an interruption is on its way, it is looked after: the moment may have been a bad one.
-        return min(self._stage, now + _AGAIN) if self._wanted and self.inside is not None else self._stage
+            self._deadline._watchdog.interrupt(self)
+        elif now >= self._send_again:
+            self._send_again = now + _UNDISTURBED
+            self._deadline._watchdog.interrupt(self)
+        return now + _AGAIN
+
+    def _next_stage(self, now: float) -> float:
+        cannot = self._deadline._watchdog.cannot_interrupt is not None
+        if self.times >= _TIMES or (self.times and cannot):
+            return _NEVER
+        return now + max((self.ends - now) / 2, _AGAIN)
 
     def _fire(self, now: float) -> None:
         deadline = self._deadline
+        cannot = deadline._watchdog.cannot_interrupt
+        entered = self.inside
+        subject = deadline.subject()
         frames = sys._current_frames()
         if (frame := frames.get(self.thread)) is not None:
             # The dump's signal may have brought it into our own handler of that.
             frames[self.thread] = _user_of(frame)
-        entered = self.inside
         what = doing(frames.get(self.thread), entered, home=deadline.home)
         self._text = self.message(f"at {what}")
         firing = Firing(
-            times=self.times,
+            times=self.times + 1,
             doing=what,
             stacks=of_all_threads(frames, self.thread, entered),
             ran=now - self._began,
             left=self.ends - now,
-            cannot_interrupt=(
-                deadline._watchdog.cannot_interrupt
-                if entered is not None
-                else "it is not in the handler's code"
-            ),
+            cannot_interrupt=cannot if entered is not None else "it is not in the handler's code",
+            subject=subject,
         )
-        # Before it is told: if telling blocks, the watchdog's second step interrupts in its place.
-        self._wanted = True
+        # Else this thread, which waits from now on, would keep the handler's variables alive.
+        ended = self.inside is not entered
+        del frames, frame, entered
+        if ended or deadline._watchdog.current is not self:
+            # It came to its end while it was looked at: its subject may be another's, and nothing is late.
+            return
+        self.times += 1
+        if firing.cannot_interrupt is None:
+            # Before it is told: if telling blocks, the watchdog's second step interrupts in its place.
+            self._send_again = now + _AGAIN
+            self._wanted = True
         with suppress(Exception):  # telling must not keep the handler from being interrupted
             deadline.on_fire(firing)
-        # Else this thread, which waits from now on, would keep the handler's variables alive.
-        del frames, frame, entered
         if self._wanted and self.inside is not None:
             deadline._watchdog.interrupt(self)
 
@@ -258,13 +304,20 @@ class _Armed:
         entered = self.inside
         if entered is None or not self._wanted:
             return None
-        # Our own frame is the innermost: the handler is about to begin, or has just returned.
-        ours = frame is entered or (frame is not None and frame.f_globals is globals())
-        # An exception that leaves __del__ is printed and dropped.
-        if self._patience > 0 and (ours or in_finalizer(frame, entered)):
+        # A signal that came while an earlier one was handled is not what the handler was doing.
+        frame = None if frame is None else _user_of(frame)
+        # Our own frame is the innermost: the handler is about to begin, or has just returned. What is in this
+        # module ends at once and must not be broken off; around it there may be a handler written in C.
+        if frame is not None and frame.f_globals is globals():
             self._again = True
             return None
-        self._wanted = False
+        # An exception that leaves __del__ is printed and dropped.
+        if self._patience > 0 and (frame is entered or in_finalizer(frame, entered)):
+            self._again = True
+            return None
+        self._wanted = self._again = False
+        self.interrupted = True
+        self._stage = self._next_stage(self._deadline._watchdog.ticks())
         return DeadlineExceeded(self._text)
 
     def message(self, what: str) -> str:
@@ -278,12 +331,15 @@ class _Armed:
 
 
 def _user_of(frame: FrameType) -> FrameType:
-    one: FrameType | None = frame
+    """What ran before our handler of ``SIGALRM``, which may have been interrupted by another signal."""
+    found, one = frame, frame.f_back
+    if frame.f_code is Watchdog.on_signal.__code__ and one is not None:
+        found = one
     while one is not None:
         if one.f_code is Watchdog.on_signal.__code__ and one.f_back is not None:
-            return one.f_back
+            found = one.f_back
         one = one.f_back
-    return frame
+    return found
 
 
 def _seconds(remaining: Callable[[], int] | None) -> float | None:

@@ -20,13 +20,13 @@ from .attribution import Suspects
 from .callbacks import registered, run_callbacks
 from .environment import Environment
 from .judge import Course, after_recycling
-from .ladder import Ladder
+from .ladder import INTERRUPTION, Ladder
 from .probe import RESOURCES, Probe, Reading, limits_of
 from .proc import process_stat
 from .records import METRICS, HealthLines, in_words, percent
 from .recycle import Interpreter, Restarts, between_invocations, not_here
 from .shutdown import call_on_termination
-from .state import STATE_VARIABLE, from_text
+from .state import STATE_VARIABLE, State, from_text
 from .tmp import Inventory, is_own
 from .vitals import Vitals
 
@@ -62,6 +62,7 @@ class Caretaker:
     :param leave: ends the process. Default: at once, without Python's own clean-up
     :param collect: collects Python's garbage, and gives memory back to the system if it is told to
     :param suspects: knows what leaked. Default: looks at this process
+    :param irreplaceable: what this interpreter has that a fresh one could not get now; None for nothing
     :param reserve: descriptors for the cures. Default: none
     """
 
@@ -78,6 +79,7 @@ class Caretaker:
         leave: Callable[[int], object] = os._exit,
         collect: Callable[[bool], int] | None = None,
         suspects: Suspects | None = None,
+        irreplaceable: Callable[[], str | None] = lambda: None,
         reserve: Reserve | None = None,
     ) -> None:
         service = env.get("RESILIENT_SERVICE", "service")
@@ -118,6 +120,7 @@ class Caretaker:
             leave=leave,
             collect=collect,
             replace=_replacing(env) if settings.update_function else None,
+            irreplaceable=irreplaceable,
         )
         if settings.allocations:
             import tracemalloc
@@ -140,6 +143,11 @@ class Caretaker:
         environment.context = context
         if self._ladder.leaving:
             self._ladder.leave_now(event)
+
+    def broken_off(self) -> None:
+        """The handler was ended amid something: a fresh interpreter follows when there is time."""
+        self._ladder.broken_off()
+        self._cure_due = True
 
     def end(self, remaining_ms: Callable[[], int] | None) -> None:
         """An invocation is over, whatever became of it: look, tell, and decide."""
@@ -198,6 +206,7 @@ class Caretaker:
             self._cure_due = False
             self._reserve.release()
             self._ladder.climb(self._attribute)
+            self._cure_due = self._ladder.due
         self._reserve.renew()
 
     def _started(self) -> None:
@@ -214,7 +223,8 @@ class Caretaker:
             "RECYCLED",
             request_id=state.request_id,
             counts=("Recycled",),
-            resources=state.reason.split(", "),
+            cause=INTERRUPTION if state.reason == INTERRUPTION else "resources",
+            resources=_resources_of(state),
             took_ms=round(environment.start * 1000),
             before=in_words(state.before, self._probe.limits),
             after=in_words(reading, self._probe.limits),
@@ -235,7 +245,7 @@ class Caretaker:
             # This interpreter was started when the version was published; its environment is younger.
             self._environment.born = self._clock.wall()
         vitals.settle(reading)
-        for name in state.reason.split(", ") if state.at else ():
+        for name in _resources_of(state):
             fresh, before, after = (getattr(one, name) for one in (state.fresh, state.before, reading))
             if fresh is not None and before is not None and after is not None:
                 vitals.courses[name] = after_recycling(
@@ -294,6 +304,11 @@ class Caretaker:
             percents={METRICS[name]: share for name, share in percent(reading, limits).items()},
             in_use=in_words(reading, limits),
         )
+
+
+def _resources_of(state: State) -> list[str]:
+    """The resources that the interpreter before this one was ended for."""
+    return [name for name in state.reason.split(", ") if name in RESOURCES] if state.at else []
 
 
 def _replacing(env: Mapping[str, str]) -> Callable[[], str]:

@@ -54,7 +54,7 @@ def not_here(env: Mapping[str, str]) -> str | None:
     kind = env.get("AWS_LAMBDA_INITIALIZATION_TYPE", "")
     if kind not in _ON_PLAIN_LAMBDA:
         return f"this environment is of the kind {kind}"
-    if env.get("AWS_LAMBDA_MAX_CONCURRENCY"):
+    if "AWS_LAMBDA_MAX_CONCURRENCY" in env:
         return "this environment runs invocations side by side"
     if not env.get("AWS_LAMBDA_RUNTIME_API"):
         return "this is not Lambda"

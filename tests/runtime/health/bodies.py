@@ -88,6 +88,7 @@ class Body:
     recycles_free: tuple[str, ...] = RESOURCES
     remaining: float = 30.0
     start_takes: float = 0.2
+    irreplaceable: str | None = None
     seconds: float = 1_000_000.0
     lines: list[dict[str, Any]] = field(default_factory=list)
     recycles: int = 0
@@ -114,6 +115,7 @@ class Body:
             leave=self._leave,
             collect=lambda give_back: 0,
             suspects=NoSuspects(None),
+            irreplaceable=lambda: self.irreplaceable,
         )
         self.caretaker.between()
 
