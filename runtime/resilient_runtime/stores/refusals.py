@@ -15,7 +15,8 @@ def code_of(error: Exception) -> str:
 
 
 def said_by(error: Exception) -> str:
-    """What AWS, or the network, said."""
+    """What AWS, or the network, said; without the full stop at its end."""
     response = getattr(error, "response", None)
     message = response.get("Error", {}).get("Message", "") if isinstance(response, dict) else str(error)
-    return f"{code_of(error)}: {message}" if message else code_of(error)
+    # Some of their sentences end in a full stop; what follows here begins after ours.
+    return f"{code_of(error)}: {message.rstrip('.')}" if message else code_of(error)
