@@ -281,7 +281,7 @@ class Caretaker:
             since_invocation=first,
             until_invocation=environment.invocations,
             fresh=in_words(fresh, self._probe.limits),
-            in_use=in_words(reading, self._probe.limits),
+            health=in_words(reading, self._probe.limits),
             suspects={name: self._suspects.of(name) for name in due},
         )
 
@@ -302,7 +302,7 @@ class Caretaker:
         self._environment.tell(
             "HEALTH",
             percents={METRICS[name]: share for name, share in percent(reading, limits).items()},
-            in_use=in_words(reading, limits),
+            health=in_words(reading, limits),
         )
 
 

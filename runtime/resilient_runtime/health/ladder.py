@@ -191,7 +191,7 @@ class Ladder:
             "EXITED",
             counts=("Exited",),
             resources=names,
-            in_use=in_words(self._vitals.last, self._vitals.limits),
+            health=in_words(self._vitals.last, self._vitals.limits),
             note="this process ended before it took up the event; its source sends that again",
         )
         for stream in (sys.stdout, sys.stderr):
@@ -352,6 +352,6 @@ class Ladder:
             f"incurable {soon}",
             f"{', '.join(soon)}: nothing that is allowed here cures this environment, and it will soon fail; "
             f"not recycled because {environment.not_recycled or 'it did not help'}",
-            in_use=in_words(reading, self._vitals.limits),
+            health=in_words(reading, self._vitals.limits),
             resources=soon,
         )
