@@ -312,7 +312,7 @@ class ResilientFunction(MeasuredFunction):
             function_name=name,
             timeout_seconds=self.timeout_seconds,
             concurrency_limit=self.reserved_concurrency,
-            log_group_name=self.log_group.log_group_name,
+            log_group=self.log_group,
             full=self.full,
         )
         more = settings_panels(name, configured=self.configured, remembers=remembers)

@@ -121,8 +121,11 @@ class Kept:
     def _hear(self, hear: int) -> dict[str, bool]:
         ends = time.monotonic() + _START_WITHIN
         said = b""
+        # select() refuses descriptors from 1,024 on, which a test run may well have reached.
+        waiting = select.poll()
+        waiting.register(hear, select.POLLIN)
         while not said.endswith(b"}"):
-            readable, _, _ = select.select([hear], [], [], max(0.0, ends - time.monotonic()))
+            readable = waiting.poll(max(0.0, ends - time.monotonic()) * 1000)
             part = os.read(hear, 4096) if readable else b""
             if not part:
                 raise SoakError(f"the execution environment did not start: {self.last_words() or 'no word'}")

@@ -16,6 +16,9 @@ NAMES = {
 _MB = 1 << 20
 _KB = 1 << 10
 
+_FEW = 100
+"""Below this, a descriptor that leaks in one of ten invocations, or a little memory, stays unseen."""
+
 
 def verdict(story: Story) -> tuple[str, str]:
     """The headline, and what there is to say about it."""
@@ -36,14 +39,19 @@ def verdict(story: Story) -> tuple[str, str]:
     if story.failed_at is not None and story.error is not None:
         return (
             f"failed at invocation {story.failed_at:,}",
-            f"{story.error.type}: {story.error.message}; nothing that was measured leaks",
+            f"{story.error.type}: {story.error.message}; {_no_leak_before(story.failed_at)}",
         )
     if story.recycles:
         return (
             "no failure",
             f"{made}; the runtime was recycled {story.recycles:,} times, unseen by any caller",
         )
-    return "no leak", f"{made}, and nothing keeps growing"
+    few = "; so few show only what leaks nearly every time" if len(story.observations) < _FEW else ""
+    return "no leak", f"{made}, and nothing keeps growing{few}"
+
+
+def _no_leak_before(failure: int) -> str:
+    return "too early to say what leaks" if failure < _FEW else "nothing that was measured leaks"
 
 
 def resource_row(resource: Resource) -> tuple[str, str, str, str, str, str]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
 
@@ -21,6 +20,7 @@ from .correlation import fresh_id, is_valid
 from .http_transport import HttpTransport, NotReached, Reply, Transport
 from .retries import GaveUp, Retry
 from .retry_signs import read_sign
+from .sending import Accepted, Rejected, SendFailed, Sending, Throttled, Unavailable
 from .signing import Signer, region_of
 
 __all__ = ["Accepted", "Rejected", "SendFailed", "StorageFirstClient", "Throttled", "Unavailable"]
@@ -30,78 +30,6 @@ Auth = Literal["iam", "none"] | Headers | Callable[[], Headers]
 
 _ACCEPTED, _NOT_STORED = 202, 503
 _DEFAULT_RETRY = Retry(attempts=5, total=60)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Accepted:
-    """The API has stored the message: from here on it is the API's duty.
-
-    :param message_id: the id of the message or event, as the storage gave it
-    :param correlation_id: finds every log line of this piece of work
-    :param idempotency_key: what the message was sent with
-    :param attempts: how many requests it took
-    """
-
-    message_id: str
-    correlation_id: str
-    idempotency_key: str
-    attempts: int
-
-
-# Neither this nor its kinds end in Error: they read as what happened.
-class SendFailed(Exception):  # noqa: N818
-    """A message was not accepted, or nobody knows whether it was.
-
-    :ivar status: the last answer's status; None where there was no answer
-    :ivar problem: the last answer's ``application/problem+json``; empty where it was none
-    :ivar accepted: ``no``, or ``unknown`` when an attempt ended without a clear answer
-    :ivar correlation_id: what every attempt was sent with
-    :ivar idempotency_key: what every attempt was sent with, and the next one should be
-    :ivar attempts: how many requests were made
-    """
-
-    def __init__(
-        self, what: str, *, sending: _Sending, status: int | None, problem: Mapping[str, Any], remedy: str
-    ) -> None:
-        self.status = status
-        self.problem = problem
-        self.accepted: Literal["no", "unknown"] = "unknown" if sending.unclear else "no"
-        self.correlation_id = sending.correlation_id
-        self.idempotency_key = sending.idempotency_key
-        self.attempts = sending.attempts
-        known = (
-            "The message was NOT accepted"
-            if self.accepted == "no"
-            else "It is UNKNOWN whether the message was accepted"
-        )
-        super().__init__(
-            f"{what}. {known}: {remedy} (idempotency_key {self.idempotency_key}, "
-            f"correlation_id {self.correlation_id}, attempts {self.attempts})"
-        )
-
-
-class Rejected(SendFailed):
-    """The API refuses this request (4xx), and would refuse it again."""
-
-
-class Throttled(SendFailed):
-    """The API is well, and takes no more requests for now (429)."""
-
-    throttled = True
-
-
-class Unavailable(SendFailed):
-    """The API could not be reached, or could not store the message, until attempts or time were up."""
-
-
-@dataclass(kw_only=True, slots=True)
-class _Sending:
-    """One message on its way."""
-
-    idempotency_key: str
-    correlation_id: str
-    attempts: int = 0
-    unclear: bool = False
 
 
 class StorageFirstClient:
@@ -157,7 +85,8 @@ class StorageFirstClient:
     ) -> Accepted:
         """Send one message, and return when it is stored.
 
-        :param path: the route, such as ``/orders``
+        :param path: the route, such as ``/orders``; what a URL cannot hold as it is, such as a space, is
+            percent-encoded, and what is encoded already stays
         :param body: what is sent as JSON; text and bytes are sent as they are
         :param method: the route's HTTP method. Default: POST
         :param correlation_id: 1 to 128 of letters, digits and ``. _ -``. Default: the one of the call in
@@ -170,7 +99,7 @@ class StorageFirstClient:
         :raises Unavailable: when it cannot be reached or cannot store
         :raises ValueError: when an id has other characters
         """
-        sending = _Sending(
+        sending = Sending(
             idempotency_key=_checked("idempotency_key", idempotency_key or fresh_id()),
             correlation_id=_checked(
                 "correlation_id", correlation_id or current_correlation_id() or fresh_id()
@@ -207,12 +136,12 @@ class StorageFirstClient:
     ) -> None:
         self.close()
 
-    def _attempt(self, method: str, path: str, data: bytes, sending: _Sending, rest: float | None) -> Reply:
+    def _attempt(self, method: str, path: str, data: bytes, sending: Sending, rest: float | None) -> Reply:
         left = self._retry.left()
         timeout = min(value for value in (self._timeout, left, rest) if value is not None)
         if timeout <= 0:
             raise NotReached(f"nothing was sent, as {timeout:.1f} s are left")
-        url = f"{self.url}/{path.lstrip('/')}"
+        url = f"{self.url}/{_encoded(path.lstrip('/'))}"
         headers = {
             "Content-Type": "application/json",
             "X-Correlation-Id": sending.correlation_id,
@@ -245,6 +174,13 @@ def _checked(name: str, value: str) -> str:
     return value
 
 
+def _encoded(path: str) -> str:
+    from urllib.parse import quote  # http.client imports it anyhow, with the first request
+
+    # As it is sent, and so as it is signed: botocore signs the URL that it is given.
+    return quote(path, safe="/?%:@!$&'()*+,;=~")
+
+
 def _json(body: Any) -> str:
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -265,7 +201,7 @@ def _stored(reply: Reply) -> Mapping[str, Any] | None:
     return answer if isinstance(answer, dict) and isinstance(answer.get("message_id"), str) else None
 
 
-def _accepted(what: str, reply: Reply, sending: _Sending) -> Accepted:
+def _accepted(what: str, reply: Reply, sending: Sending) -> Accepted:
     answer = _stored(reply)
     if answer is not None:
         return Accepted(
@@ -292,7 +228,7 @@ def _accepted(what: str, reply: Reply, sending: _Sending) -> Accepted:
     )
 
 
-def _gave_up(what: str, error: GaveUp, sending: _Sending) -> SendFailed:
+def _gave_up(what: str, error: GaveUp, sending: Sending) -> SendFailed:
     reply = error.last if isinstance(error.last, Reply) else None
     kind = Throttled if error.throttled else Unavailable
     return kind(

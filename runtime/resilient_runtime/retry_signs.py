@@ -52,12 +52,12 @@ _NOT_SENT = frozenset(
 # client can read gets no better.
 _LASTING = frozenset(
     {
+        "http.InvalidURL",
         "httpx.ProxyError",
         "httpx.UnsupportedProtocol",
         "requests.InvalidURL",
         "requests.ProxyError",
         "requests.SSLError",
-        "resilient_runtime.GaveUp",
         "resilient_runtime.PoolExhausted",
         "ssl.SSLCertVerificationError",
         "urllib3.SSLError",

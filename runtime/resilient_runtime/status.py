@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 from .call import Call, outcome_of
 from .clock import SYSTEM_CLOCK, Clock
+from .cutting import beginning, shortened
 from .diagnostics import Diagnostics
 from .settings import METRICS_NAMESPACE
 
@@ -32,6 +33,7 @@ __all__ = ["StatusLines", "Teller", "describe", "text_of"]
 _P = ParamSpec("_P")
 
 _LONGEST_TEXT = 4096
+_UNSEARCHED = "[hidden: it could not be searched for secrets]"
 # Looked at past the cut, so that a secret across it is known as one.
 _BEYOND = 4096
 _ENDS = ("Completed", "Failed", "Rejected")
@@ -207,7 +209,11 @@ class StatusLines:
     def shown(self, value: object) -> str:
         """What ``text_of`` says, without its secrets."""
         text = _printed(value)
-        return _cut(self._diagnostics.text(text[: _LONGEST_TEXT + _BEYOND]), len(text))
+        try:
+            shown, more = beginning(text, _LONGEST_TEXT, beyond=_BEYOND, hide=self._diagnostics.text)
+        except Exception:  # noqa: BLE001  a record is wanted most where nothing works any more
+            return _UNSEARCHED
+        return shortened(shown, _LONGEST_TEXT, length=len(text), more=more)
 
     def _stack(self, error: BaseException) -> str:
         try:
@@ -262,7 +268,7 @@ class Teller:
 def text_of(value: object) -> str:
     """``value`` as text, whatever it is: at most 4,096 characters, and never an exception."""
     text = _printed(value)
-    return _cut(text, len(text))
+    return shortened(text, _LONGEST_TEXT, length=len(text), more=False)
 
 
 def describe(error: BaseException) -> str:
@@ -276,10 +282,6 @@ def _printed(value: object) -> str:
         return value if type(value) is str else str(value)
     except Exception:  # noqa: BLE001  a reason that cannot be printed must not cost the message
         return f"<{type(value).__name__} that cannot be printed>"
-
-
-def _cut(text: str, length: int) -> str:
-    return f"{text[:_LONGEST_TEXT]}… ({length:,} characters)" if len(text) > _LONGEST_TEXT else text
 
 
 def _directive(dimensions: str, metrics: tuple[str, ...]) -> str:

@@ -80,14 +80,15 @@ def test_a_thread_at_work_keeps_its_interpreter_until_it_has_ended(emulate: Emul
     assert any("these threads may be at work: writer" in line for line in lambda_.lines())
 
 
-def test_a_start_that_fails_after_a_recycle_is_tried_again(emulate: Emulate) -> None:
-    """A module that raises while it is imported anew does not fail the invocation that was answered."""
-    source = """
+@pytest.mark.parametrize("failure", ["raise ConnectionError('the network is not there yet')", "exit(1)"])
+def test_a_start_that_fails_after_a_recycle_is_tried_again(emulate: Emulate, failure: str) -> None:
+    """A module that gives up while it is imported anew does not fail the invocation that was answered."""
+    source = f"""
         import os, pathlib
         starts = pathlib.Path(os.environ["TMPDIR"] if "TMPDIR" in os.environ else "/tmp") / "starts"
         starts.write_text(starts.read_text() + "x" if starts.exists() else "x")
         if len(starts.read_text()) == 2:
-            raise ConnectionError("the network is not there yet")
+            {failure}
         kept = []
         def handler(event, context):
             kept.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(event.get("leak", 0)))
@@ -97,6 +98,52 @@ def test_a_start_that_fails_after_a_recycle_is_tried_again(emulate: Emulate) -> 
     settled(lambda_)
     assert settled(lambda_, leak=600) == "xxx"
     assert lambda_.restarts == 0
+
+
+def test_starts_that_all_fail_fail_no_invocation_that_was_answered(emulate: Emulate) -> None:
+    """After three it waits for the next event, which starts it, or fails as its start does; and so on."""
+    source = """
+        import os, pathlib
+        starts = pathlib.Path(os.environ["TMPDIR"] if "TMPDIR" in os.environ else "/tmp") / "starts"
+        starts.write_text(starts.read_text() + "x" if starts.exists() else "x")
+        if 2 <= len(starts.read_text()) <= 5:
+            raise ConnectionError("the network is not there yet")
+        kept = []
+        def handler(event, context):
+            kept.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(event.get("leak", 0)))
+            return starts.read_text()
+    """
+    lambda_ = emulate(source, wrapped=True, timeout=30)
+    settled(lambda_)
+    assert lambda_.invoke({"leak": 600}).value == "x"
+    failed = lambda_.invoke({})
+    assert failed.error is not None
+    assert failed.error.type == "ConnectionError"
+    assert lambda_.invoke({}).value == "xxxxxx"
+    assert lambda_.restarts == 0
+
+
+def test_a_handler_that_was_interrupted_leaves_nothing_half_done(emulate: Emulate) -> None:
+    """The next invocation that has the time is the last one to see what an interruption left behind."""
+    source = """
+        import os, threading, time
+        lock = threading.Lock()
+        def handler(event, context):
+            held = lock.locked()
+            if event.get("wait"):
+                lock.acquire()
+                time.sleep(30)
+            return held
+    """
+    lambda_ = emulate(source, wrapped=True, timeout=3, memory=1769)
+    settled(lambda_)
+    late = lambda_.invoke({"wait": True})
+    assert late.error is not None
+    assert late.error.type == "InvocationTimedOut"
+    assert settled(lambda_) is False
+    assert (lambda_.recycles, lambda_.restarts) == (1, 0)
+    (told,) = lambda_.records("RECYCLED")
+    assert (told["cause"], told["resources"]) == ("interruption", [])
 
 
 def test_too_little_time_left_recycles_nothing(emulate: Emulate) -> None:
@@ -147,3 +194,16 @@ def test_a_health_check_runs_no_code_of_the_users(emulate: Emulate) -> None:
     assert (answer["status"], answer["invocation"]) == ("healthy", 0)
     assert answer["percent"]["memory"] > 1
     assert lambda_.records("STARTED") == []
+
+
+def test_a_handler_that_uses_up_all_descriptors_at_once_fails_once(emulate: Emulate) -> None:
+    """Its failure is told with what leaked, and the next invocation has all descriptors again."""
+    source = LEAK.format(more="")
+    lambda_ = emulate(source, wrapped=True, timeout=30)
+    settled(lambda_)
+    assert lambda_.invoke({"leak": 2_000}).error is not None
+    settled(lambda_, leak=100)
+    assert (lambda_.recycles, lambda_.restarts) == (1, 0)
+    (failed,) = lambda_.records("FAILED")
+    assert "Too many open files" in failed["error"]
+    assert len(lambda_.records("LEAK")) == 1

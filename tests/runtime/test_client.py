@@ -5,6 +5,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -225,6 +226,20 @@ def test_it_may_be_shared_by_threads() -> None:
             thread.join()
     assert len(api.stored) == len({one["key"] for one in api.stored}) == 80
     assert len({asked.port for asked in api.asked}) <= 4
+
+
+def test_a_kept_connection_waits_no_longer_than_its_request_may() -> None:
+    """The second request's time counts, not the one that the connection was opened with."""
+    with AcceptingApi(Answer(), Answer(hangs=True)) as api:
+        transport = HttpTransport(api.url, limit=1)
+        headers = {"X-Correlation-Id": "c", "Idempotency-Key": "k"}
+        transport("POST", f"{api.url}/orders", headers, b"{}", 60)
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            transport("POST", f"{api.url}/orders", headers, b"{}", 0.1)
+        assert time.monotonic() - began < 5
+        transport.close()
+    assert len({asked.port for asked in api.asked}) == 1
 
 
 def test_an_answer_without_end_is_not_read_to_its_end() -> None:

@@ -99,6 +99,14 @@ def test_an_integer_too_long_to_print_is_named() -> None:
     assert shown([10**5000]) == ["[int that cannot be shown]"]
 
 
+def test_no_more_is_parsed_than_a_quarter_of_a_mebibyte() -> None:
+    """All documents within an event share that; what comes after is told by its size."""
+    body = json.dumps({"note": "x" * 200_000})
+    first, second = shown([{"body": body}, {"body": body}])
+    assert first["body"]["note"].startswith("xxx")
+    assert second == {"body": f"[{len(body):,} characters]"}
+
+
 def test_a_cycle_comes_to_an_end() -> None:
     """An event that contains itself is shown as deep as any."""
     event: dict[str, Any] = {"a": 1}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 import threading
 import time
 from typing import Any
@@ -206,6 +207,30 @@ def test_a_pattern_that_never_ends_is_ended() -> None:
     assert redact({"x": "fine"}) == '{"x":"fine"}'
 
 
+def test_the_timer_and_its_signal_are_given_back() -> None:
+    """What redacting took, in time or too long, is as it was: a timer that went on would end the process."""
+    for redact in (REDACT, Redactor(RedactionSettings(patterns=("(a+)+$",)))):
+        redact({"x": "a" * 64 + "!"})
+        assert signal.getsignal(signal.SIGVTALRM) is signal.SIG_DFL
+        assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+
+
+def test_a_signal_that_the_user_handles_stays_the_users() -> None:
+    """Then there is no limit of time, and nobody's handler is called or lost."""
+    called: list[int] = []
+
+    def handle(number: int, _frame: object) -> None:
+        called.append(number)
+
+    before = signal.signal(signal.SIGVTALRM, handle)
+    try:
+        assert REDACT({"pin": 1}) == '{"pin":"[hidden]"}'
+        assert signal.getsignal(signal.SIGVTALRM) is handle
+        assert called == []
+    finally:
+        signal.signal(signal.SIGVTALRM, before)
+
+
 def test_another_thread_can_redact_too() -> None:
     """Where there is no timer, it goes without."""
     texts: list[str] = []
@@ -222,3 +247,9 @@ def test_a_known_secret_is_hidden_whatever_it_looks_like() -> None:
     assert "horse" not in redact({"x": "a" * 1000 + secret, "y": [secret, {secret: 1}]})
     assert redact.text(f"with {secret}!") == "with [hidden]!"
     assert redact.code(secret) == "[hidden]"
+
+
+@pytest.mark.parametrize("address", ["joe@example.com", "o'brien@example.com", "a.b+c@mail.example.com"])
+def test_the_quotes_around_an_address_stay(address: str) -> None:
+    """A dictionary that was printed into an exception's message stays one to read."""
+    assert REDACT.text(f"no luck: {{'to': '{address}', 'x': 1}}") == "no luck: {'to': '[hidden]', 'x': 1}"

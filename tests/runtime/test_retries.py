@@ -11,7 +11,7 @@ from resilient_runtime import GaveUp, Retry, RetryBudget
 from resilient_runtime.call import Call, active_call, outcome_of
 from resilient_runtime.retries import decide, next_delay
 from resilient_runtime.retry_signs import Sign
-from retry_world import Answer, World, ending
+from retry_world import Answer, World, ending, refused
 
 SECONDS = st.floats(0, 1000)
 FAILED = Sign("failed")
@@ -250,6 +250,20 @@ def test_an_empty_budget_is_told() -> None:
     with pytest.raises(GaveUp, match=r"after 2 attempts .* retry budget is used up"):
         policy.call(ending(Answer(503)))
     assert len(world.waits) == 1
+
+
+def test_a_policy_within_a_policy_multiplies_nothing() -> None:
+    """Where an inner policy gave up the outer one does too, whatever it was told to try again."""
+    world = World()
+    attempts = []
+
+    def deliver() -> None:
+        attempts.append(world.now)
+        raise refused()
+
+    with pytest.raises(GaveUp) as raised:
+        world.retry(also=(Exception,)).call(lambda: world.retry(attempts=3).call(deliver))
+    assert raised.value.attempts == len(attempts) == 3
 
 
 def test_policies_share_the_environments_budget() -> None:

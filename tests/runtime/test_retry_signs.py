@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import http.client
 import re
 import socket
 import urllib.error
@@ -93,6 +94,8 @@ def wrapped(error: type[Exception]) -> Exception:
         (requests.exceptions.InvalidURL(), "done", False),
         (wrapped(requests.ConnectionError), "failed", True),
         (urllib3.exceptions.ProtocolError("", ConnectionResetError()), "failed", False),
+        (http.client.InvalidURL(), "done", False),
+        (http.client.IncompleteRead(b""), "failed", False),
         (FileNotFoundError(), "done", False),
         (ValueError(), "done", False),
         ({"status": 503}, "done", False),

@@ -73,6 +73,37 @@ def test_a_failure_without_json_shows_the_error() -> None:
     assert "leaky.py" in out
 
 
+@pytest.mark.parametrize(
+    ("handler", "why"),
+    [("messages:fails", "KeyError: 'order_id'"), ("messages:rejects", "Reject: no address")],
+)
+def test_a_message_that_went_back_is_told_with_what_the_handler_raised(handler: str, why: str) -> None:
+    """Not with the answer to the queue, which says that it went back but never why."""
+    code, out, _ = run(handler, "--engine", "plain", "--mode", "messages")
+    assert code == 1
+    assert f"failed at invocation 1: {why}; the message went back to its queue" in out
+    assert ("messages.py" in out) == (handler == "messages:fails")
+
+
+@pytest.mark.parametrize("engine", ["plain", pytest.param("rie", marks=pytest.mark.rie)])
+def test_a_module_that_cannot_be_read_is_told_by_its_own_name(engine: str, tmp_path: Path) -> None:
+    """The module that this command puts around the handler's is nobody's business."""
+    (tmp_path / "broken.py").write_text("def handler(event, context:\n")
+    code, out, _ = run("broken:handler", "--engine", engine, "--path", str(tmp_path))
+    assert code == 1
+    assert "'(' was never closed (broken.py, line 1)" in out
+    assert "resilient_soak_inside" not in out
+    assert "too early to say what leaks" in out
+
+
+@pytest.mark.parametrize(("invocations", "few"), [(20, True), (100, False)])
+def test_a_short_run_says_what_it_cannot_have_seen(invocations: int, few: bool) -> None:
+    """No leak in twenty invocations is no proof."""
+    code, out, _ = run("clean:files", "--engine", "plain", "-n", str(invocations))
+    assert code == 0
+    assert ("so few show only what leaks nearly every time" in out) == few
+
+
 def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
     """Wrong options end in exit code 2 with each of them named, before anything is started."""
     event = tmp_path / "event.json"

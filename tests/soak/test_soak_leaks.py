@@ -199,4 +199,4 @@ def test_a_wrapped_handler_that_leaks_is_cured() -> None:
     story = soak(given)
     assert story.clean
     assert story.recycles > 0
-    assert "descriptors grow by 1 descriptor per invocation" in story.notes[0]
+    assert "each invocation leaves 1 descriptor behind" in story.notes[0]

@@ -13,19 +13,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from resilient_runtime.clock import SYSTEM_CLOCK, Clock
+from resilient_runtime.reserve import Reserve
 from resilient_runtime.settings import HealthSettings
 
 from .attribution import Suspects
 from .callbacks import registered, run_callbacks
 from .environment import Environment
 from .judge import Course, after_recycling
-from .ladder import Ladder
+from .ladder import INTERRUPTION, Ladder
 from .probe import RESOURCES, Probe, Reading, limits_of
-from .proc import process_stat
+from .proc import own_processes, process_stat
 from .records import METRICS, HealthLines, in_words, percent
-from .recycle import Interpreter, Restarts, between_invocations, not_here
+from .recycle import Interpreter, Restarts, between_invocations, busy_threads, not_here
 from .shutdown import call_on_termination
-from .state import STATE_VARIABLE, from_text
+from .state import STATE_VARIABLE, State, from_text
 from .tmp import Inventory, is_own
 from .vitals import Vitals
 
@@ -61,6 +62,10 @@ class Caretaker:
     :param leave: ends the process. Default: at once, without Python's own clean-up
     :param collect: collects Python's garbage, and gives memory back to the system if it is told to
     :param suspects: knows what leaked. Default: looks at this process
+    :param processes: the processes that this one has started. Default: asks the system
+    :param working: the names of the threads that may be at work. Default: asks this process
+    :param irreplaceable: what this interpreter has that a fresh one could not get now; None for nothing
+    :param reserve: descriptors for the cures. Default: none
     """
 
     def __init__(
@@ -76,6 +81,10 @@ class Caretaker:
         leave: Callable[[int], object] = os._exit,
         collect: Callable[[bool], int] | None = None,
         suspects: Suspects | None = None,
+        processes: Callable[[], list[int]] = own_processes,
+        working: Callable[[], list[str]] = busy_threads,
+        irreplaceable: Callable[[], str | None] = lambda: None,
+        reserve: Reserve | None = None,
     ) -> None:
         service = env.get("RESILIENT_SERVICE", "service")
         function_name = env.get("AWS_LAMBDA_FUNCTION_NAME") or service
@@ -89,6 +98,7 @@ class Caretaker:
                 not_recycled = "the interface client is not the one that AWS's runtimes have"
         self._clock = clock
         self._seconds_since_start = started
+        self._reserve = reserve or Reserve(0)
         self._on_lambda = bool(env.get("AWS_LAMBDA_RUNTIME_API"))
         self._restored = env.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start"
         self._probe = probe or Probe(limits_of(env))
@@ -114,6 +124,9 @@ class Caretaker:
             leave=leave,
             collect=collect,
             replace=_replacing(env) if settings.update_function else None,
+            processes=processes,
+            working=working,
+            irreplaceable=irreplaceable,
         )
         if settings.allocations:
             import tracemalloc
@@ -136,6 +149,11 @@ class Caretaker:
         environment.context = context
         if self._ladder.leaving:
             self._ladder.leave_now(event)
+
+    def broken_off(self) -> None:
+        """The handler was ended amid something: a fresh interpreter follows when there is time."""
+        self._ladder.broken_off()
+        self._cure_due = True
 
     def end(self, remaining_ms: Callable[[], int] | None) -> None:
         """An invocation is over, whatever became of it: look, tell, and decide."""
@@ -192,7 +210,10 @@ class Caretaker:
             self._suspects.note_memory()
         if self._cure_due:
             self._cure_due = False
+            self._reserve.release()
             self._ladder.climb(self._attribute)
+            self._cure_due = self._ladder.due
+        self._reserve.renew()
 
     def _started(self) -> None:
         """The interface client asks for its first event: the start is over."""
@@ -208,7 +229,8 @@ class Caretaker:
             "RECYCLED",
             request_id=state.request_id,
             counts=("Recycled",),
-            resources=state.reason.split(", "),
+            cause=INTERRUPTION if state.reason == INTERRUPTION else "resources",
+            resources=_resources_of(state),
             took_ms=round(environment.start * 1000),
             before=in_words(state.before, self._probe.limits),
             after=in_words(reading, self._probe.limits),
@@ -229,7 +251,7 @@ class Caretaker:
             # This interpreter was started when the version was published; its environment is younger.
             self._environment.born = self._clock.wall()
         vitals.settle(reading)
-        for name in state.reason.split(", ") if state.at else ():
+        for name in _resources_of(state):
             fresh, before, after = (getattr(one, name) for one in (state.fresh, state.before, reading))
             if fresh is not None and before is not None and after is not None:
                 vitals.courses[name] = after_recycling(
@@ -265,7 +287,7 @@ class Caretaker:
             since_invocation=first,
             until_invocation=environment.invocations,
             fresh=in_words(fresh, self._probe.limits),
-            in_use=in_words(reading, self._probe.limits),
+            health=in_words(reading, self._probe.limits),
             suspects={name: self._suspects.of(name) for name in due},
         )
 
@@ -286,8 +308,13 @@ class Caretaker:
         self._environment.tell(
             "HEALTH",
             percents={METRICS[name]: share for name, share in percent(reading, limits).items()},
-            in_use=in_words(reading, limits),
+            health=in_words(reading, limits),
         )
+
+
+def _resources_of(state: State) -> list[str]:
+    """The resources that the interpreter before this one was ended for."""
+    return [name for name in state.reason.split(", ") if name in RESOURCES] if state.at else []
 
 
 def _replacing(env: Mapping[str, str]) -> Callable[[], str]:

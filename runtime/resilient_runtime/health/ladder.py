@@ -20,7 +20,10 @@ from .state import State
 from .tmp import Inventory
 from .vitals import Vitals
 
-__all__ = ["Ladder"]
+__all__ = ["INTERRUPTION", "Ladder"]
+
+INTERRUPTION = "interruption"
+"""Why an environment is recycled whose handler was ended at its deadline."""
 
 _CALLBACK_SECONDS = 1.0
 _CLEANING_SECONDS = 0.5
@@ -52,6 +55,10 @@ class Ladder:
     :param leave: ends the process
     :param collect: collects Python's garbage. Default: as :mod:`.cleanup` does
     :param replace: replaces all environments of the function, and tells whether it did
+    :param processes: the processes that this one has started. Default: asks the system
+    :param working: the names of the threads that may be at work. Default: asks this process
+    :param irreplaceable: what this interpreter has that the next one could not get at present; None for
+        nothing
     """
 
     def __init__(
@@ -65,8 +72,13 @@ class Ladder:
         leave: Callable[[int], object],
         collect: Callable[[bool], int] | None,
         replace: Callable[[], str] | None,
+        processes: Callable[[], list[int]] = own_processes,
+        working: Callable[[], list[str]] = busy_threads,
+        irreplaceable: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._settings = settings
+        self._processes = processes
+        self._working = working
         self._environment = environment
         self._vitals = vitals
         self._inventory = inventory
@@ -74,17 +86,54 @@ class Ladder:
         self._leave = leave
         self._collect = collect
         self._replace = replace
+        self._irreplaceable = irreplaceable
+        self._broken_off_at: int | None = None
+        self._recover_from = 0
         self.between = False
         self.told = dict(environment.state.told)
         self.leaving: tuple[str, ...] = ()
         self._not_before = 0
         self._known: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
+    def broken_off(self) -> None:
+        """The handler was ended in the middle of something."""
+        self._broken_off_at = self._recover_from = self._environment.invocations
+
+    @property
+    def due(self) -> bool:
+        """Whether there is something to cure whatever the figures say."""
+        return self._broken_off_at is not None
+
     def climb(self, attribute: Callable[[tuple[str, ...], Reading], None]) -> None:
-        """Cure whatever is sick.
+        """Cure whatever is sick; then start anew if the handler left something half done.
 
         :param attribute: tells what leaked, before a cure takes the evidence away
         """
+        self._cure(attribute)
+        if self._broken_off_at is not None:
+            self._recover(self._broken_off_at)
+
+    def _recover(self, broken_off_at: int) -> None:
+        """Leave behind what an interruption may have left: a lock that is held, a driver amid its protocol.
+
+        Lambda's own timeout would have ended the process. There is rarely time for it in the invocation that
+        was interrupted; so it is tried again after each one that follows.
+        """
+        environment, vitals = self._environment, self._vitals
+        if not self.between or environment.not_recycled is not None:
+            self._broken_off_at = None
+        elif environment.invocations >= self._recover_from:
+            self._recover_from = environment.invocations + self._recycle(
+                (),
+                vitals.probe.read_exactly(),
+                (),
+                called=False,
+                reason=INTERRUPTION,
+                # That an interrupted invocation has little time left is nothing to tell.
+                telling=environment.invocations > broken_off_at,
+            )
+
+    def _cure(self, attribute: Callable[[tuple[str, ...], Reading], None]) -> None:
         vitals, environment = self._vitals, self._environment
         if environment.invocations < self._not_before and self._knows(vitals.sick(vitals.last)):
             return
@@ -107,7 +156,9 @@ class Ladder:
                 return
             rung, names = self._next(sick, soon, cleaned=True)
         if rung == "recycle":
-            self._recycle(names, reading, soon, called=cleaned)
+            self._wait(
+                self._recycle(names, reading, soon, called=cleaned, reason=", ".join(names), telling=True)
+            )
             # Still here: not now, or not at all. Who will not live to the next chance may still leave.
             rung, names = self._next(sick, soon, cleaned=True, recycle=False)
         elif rung == "none":
@@ -146,7 +197,7 @@ class Ladder:
             "EXITED",
             counts=("Exited",),
             resources=names,
-            in_use=in_words(self._vitals.last, self._vitals.limits),
+            health=in_words(self._vitals.last, self._vitals.limits),
             note="this process ended before it took up the event; its source sends that again",
         )
         for stream in (sys.stdout, sys.stderr):
@@ -191,12 +242,24 @@ class Ladder:
         return after
 
     def _recycle(
-        self, names: tuple[str, ...], reading: Reading, soon: tuple[str, ...], *, called: bool
-    ) -> None:
+        self,
+        names: tuple[str, ...],
+        reading: Reading,
+        soon: tuple[str, ...],
+        *,
+        called: bool,
+        reason: str,
+        telling: bool,
+    ) -> int:
+        """Start the interpreter again.
+
+        :param called: whether the user's functions have just been called
+        :param telling: whether to tell that there was no time
+        :returns: if that was not possible, the invocations until it may be tried again
+        """
         environment, vitals, interpreter = self._environment, self._vitals, self._interpreter
         if interpreter is None:
-            return
-        reason = ", ".join(names)
+            return _WAIT_FOR_NOTHING
         memory = vitals.limits.memory
         needed = seconds_needed(
             environment.start,
@@ -206,18 +269,19 @@ class Ladder:
             dying=bool(soon),
         )
         if environment.left() < needed:
-            environment.tell_once(
-                f"time to recycle {bool(soon)}",
-                f"not recycled for {reason}: that may take {needed:.1f} s, and {environment.left():.1f} s "
-                "were left of the invocation; a longer timeout or more memory makes room for it",
-            )
-            self._wait(_WAIT_FOR_TIME)
-            return
+            if telling:
+                environment.tell_once(
+                    f"time to recycle {bool(soon)}",
+                    f"not recycled for {reason}: that may take {needed:.1f} s, and {environment.left():.1f} "
+                    "s were left of the invocation; a longer timeout or more memory makes room for it",
+                )
+            return _WAIT_FOR_TIME if telling else 1
+        if self._would_lose(reason, soon):
+            return _WAIT_FOR_WORK
         if not called:
             run_callbacks(_CALLBACK_SECONDS, environment.note)
         if not self._may_stop_everything(reason, soon) or environment.left() < needed:
-            self._wait(_WAIT_FOR_WORK)
-            return
+            return _WAIT_FOR_WORK
         courses = {
             name: before_recycling(course, lived=environment.lived, threshold=self._settings.threshold)
             if name in names
@@ -238,7 +302,7 @@ class Ladder:
             fresh=vitals.fresh or Reading(),
             courses=courses,
             told=self.told,
-            children=tuple(own_processes()),
+            children=tuple(self._processes()),
         )
         vitals.probe.close()
         try:
@@ -248,17 +312,25 @@ class Ladder:
             environment.broken("recycling", error)
         finally:
             vitals.probe.open()
+        return _WAIT_FOR_NOTHING
+
+    def _would_lose(self, reason: str, soon: tuple[str, ...]) -> bool:
+        environment = self._environment
+        what = None if soon else self._irreplaceable()
+        if what is not None:
+            environment.tell_once("irreplaceable", f"not recycled for {reason} now: {what}")
+        return what is not None
 
     def _may_stop_everything(self, reason: str, soon: tuple[str, ...]) -> bool:
         environment = self._environment
-        if children := unknown_children(own_processes()):
+        if children := unknown_children(self._processes()):
             environment.tell_once(
                 "children",
                 f"not recycled for {reason}: {len(children)} processes that the handler started are running; "
                 "end them in a function registered with on_recycle",
             )
             return False
-        threads = busy_threads()
+        threads = self._working()
         # Lambda promises no thread that it runs on after the answer; one that would die with the environment
         # a few invocations later is no reason to fail those.
         if threads and not soon:
@@ -286,6 +358,6 @@ class Ladder:
             f"incurable {soon}",
             f"{', '.join(soon)}: nothing that is allowed here cures this environment, and it will soon fail; "
             f"not recycled because {environment.not_recycled or 'it did not help'}",
-            in_use=in_words(reading, self._vitals.limits),
+            health=in_words(reading, self._vitals.limits),
             resources=soon,
         )

@@ -54,7 +54,7 @@ def not_here(env: Mapping[str, str]) -> str | None:
     kind = env.get("AWS_LAMBDA_INITIALIZATION_TYPE", "")
     if kind not in _ON_PLAIN_LAMBDA:
         return f"this environment is of the kind {kind}"
-    if env.get("AWS_LAMBDA_MAX_CONCURRENCY"):
+    if "AWS_LAMBDA_MAX_CONCURRENCY" in env:
         return "this environment runs invocations side by side"
     if not env.get("AWS_LAMBDA_RUNTIME_API"):
         return "this is not Lambda"
@@ -202,22 +202,24 @@ class Interpreter:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], variables)  # noqa: S606
 
 
-def start_again_after_failure(env: Mapping[str, str], *, now: Callable[[], float] = time.time) -> None:
-    """Try a start that failed once more, when it is a re-execution's; returns when it is not, or was in vain.
+def start_again_after_failure(env: Mapping[str, str], *, now: Callable[[], float] = time.time) -> bool:
+    """Try a start that failed once more, when it is a re-execution's and there is time.
 
     The user's module may ask the network for something while it is imported. On a first start Lambda tries
     again by itself; this one is in the time of an invocation that was answered, which must not end as failed.
+
+    :returns: where it is not tried again: whether it was a re-execution's
     """
     state = from_text(env.get(STATE_VARIABLE), born=0.0)
-    if not state.at or state.failed_starts >= _MOST_FAILED_STARTS or not_here(env):
-        return
+    if not state.at or not_here(env):
+        return False
     took = (now() - state.at) / (state.failed_starts + 1)
-    if state.until - now() < _AT_LEAST + _SAFETY * took:
-        return
-    with suppress(OSError):
-        Interpreter().start_again(
-            state._replace(failed_starts=state.failed_starts + 1).to_text(pid=os.getpid())
-        )
+    if state.failed_starts < _MOST_FAILED_STARTS and state.until - now() >= _AT_LEAST + _SAFETY * took:
+        with suppress(OSError):
+            Interpreter().start_again(
+                state._replace(failed_starts=state.failed_starts + 1).to_text(pid=os.getpid())
+            )
+    return True
 
 
 def _named_descriptors(variables: Mapping[bytes, bytes]) -> set[int]:

@@ -218,5 +218,5 @@ def test_a_process_that_has_ended_is_no_obstacle_but_a_running_one_is() -> None:
 
 def test_a_failed_start_that_is_no_recycles_is_lambdas_to_repeat() -> None:
     """On a first start nothing is done: the error goes to Lambda."""
-    recycle.start_again_after_failure({**ON_LAMBDA})
-    recycle.start_again_after_failure({})
+    assert not recycle.start_again_after_failure({**ON_LAMBDA})
+    assert not recycle.start_again_after_failure({})
