@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import struct
+import threading
 from collections import Counter
 from typing import Any
 from urllib.parse import urlsplit
@@ -169,6 +171,22 @@ def test_a_caller_who_hangs_up_is_still_delivered() -> None:
                 break
     assert status == 200
     assert answer == {"outcome": "repeated"}
+
+
+def test_a_caller_that_is_killed_leaves_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    """A connection that is reset under the courier is none of the user's business."""
+    with CourierServer(Courier(manner=CALM)) as server:
+        for _ in range(5):
+            caller = socket.create_connection(("127.0.0.1", int(urlsplit(server.url).port or 0)))
+            # closing with this option set resets the connection, as the death of its process does
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            caller.sendall(b"POST / HT")
+            caller.close()
+        post(server.url, json.dumps(ORDER).encode(), Idempotency_Key="k")
+        serving = [thread for thread in threading.enumerate() if "process_request" in thread.name]
+        for thread in serving:
+            thread.join(5)
+    assert capfd.readouterr().err == ""
 
 
 def test_the_courier_is_reached_from_this_machine_only() -> None:
