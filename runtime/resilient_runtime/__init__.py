@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .health.callbacks import keep_in_tmp, on_recycle
     from .reject import Reject
     from .retries import GaveUp, Retry, RetryBudget
+    from .slow_down import SlowDown
 
 __all__ = [
     "Call",
@@ -29,6 +30,7 @@ __all__ = [
     "Reject",
     "Retry",
     "RetryBudget",
+    "SlowDown",
     "UnknownConfiguration",
     "UnknownDownstream",
     "add_correlation_id",
@@ -49,6 +51,7 @@ _HOMES = {
     "Reject": "reject",
     "Retry": "retries",
     "RetryBudget": "retries",
+    "SlowDown": "slow_down",
     "UnknownConfiguration": "configured",
     "UnknownDownstream": "call",
     "add_correlation_id": "call",
