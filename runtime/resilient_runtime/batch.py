@@ -24,6 +24,7 @@ from .lifecycle import Guard, Remaining, kept_ms
 from .messages import group_of, read, records_of
 from .reject import Reject
 from .rejection import Rejection
+from .returning import Returns
 from .settings import DownstreamSettings
 from .status import StatusLines, Teller, describe, text_of
 
@@ -65,6 +66,8 @@ class Batch:
     :param boundary: what happens around each downstream call
     :param guard: interrupts the handler before its time is over
     :param in_progress: is told which message is being handled
+    :param returns: when messages that go back may be received again. Default: when the visibility timeout of
+        their queue ends
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Batch:
         boundary: Boundary,
         guard: Guard,
         in_progress: InProgress,
+        returns: Returns | None = None,
     ) -> None:
         self._function = function
         self._dead_letters = dead_letters
@@ -87,6 +91,7 @@ class Batch:
         self._boundary = boundary
         self._guard = guard
         self._in_progress = in_progress
+        self._returns = returns
         self._budget = BatchBudget()
         self._clock = lines.clock
 
@@ -103,6 +108,8 @@ class Batch:
         returned: list[str] = []
         stopped: set[str] = set()
         self._budget.begin()
+        if self._returns is not None:
+            self._returns.begin()
         for index, record in enumerate(records):
             group = group_of(record)
             if group is not None and group in stopped:
@@ -116,7 +123,16 @@ class Batch:
             elif group is not None:
                 stopped.add(group)
             returned.append(record["messageId"])
+        if returned and self._returns is not None:
+            self._delay(self._returns)
         return {"batchItemFailures": [{"itemIdentifier": one} for one in returned]}
+
+    def _delay(self, returns: Returns) -> None:
+        """Say when the messages that go back may come again; if that fails, they come later."""
+        try:
+            returns.tell(self._guard.left())
+        except Exception as error:  # noqa: BLE001
+            self._tell(self._lines.broken, "visibility", error)
 
     def _no_time(self) -> str | None:
         """Why no further message is begun in this invocation, None when one is."""
@@ -177,12 +193,19 @@ class Batch:
             raise
         finally:
             active_call.reset(token)
+        if self._returns is not None:
+            self._returns.settled()
         self._tell(self._lines.completed, call, self._clock.ticks() - started)
         return True
 
     def _failed(
         self, record: Mapping[str, Any], call: Call, started: float, error: BaseException, **why: str
     ) -> None:
+        if self._returns is not None:
+            try:
+                self._returns.failed(record, call, error, group_of(record))
+            except Exception as broken:  # noqa: BLE001  it then returns when its visibility timeout ends
+                self._tell(self._lines.broken, "visibility", broken)
         event = {"body": record.get("body"), "attributes": call.attributes}
         self._tell(self._lines.failed, call, self._clock.ticks() - started, error, event, **why)
 
@@ -206,6 +229,8 @@ class Batch:
         except Exception as error:  # noqa: BLE001  whatever kept it from being stored, the message returns
             self._failed(record, call, started, error, reason=reason, remedy=_NOT_STORED)
             return False
+        if self._returns is not None:
+            self._returns.settled()
         self._tell(self._lines.rejected, call, seconds, reason=reason, error=cause, labelled=labelled)
         return True
 
@@ -215,6 +240,8 @@ class Batch:
         call = self._plain(record, invocation)
         with suppress(Exception):  # it goes back unread; its record then has the message id alone
             self._read_into(call, record)
+        if self._returns is not None:
+            self._returns.held(record, group_of(record))
         self._tell(self._lines.held, call, reason, group)
 
     def _hold_all(
@@ -226,6 +253,9 @@ class Batch:
         if len(records) > _MOST_TOLD:
             # A batch has up to 10,000 messages, and there is hardly any time left.
             more = len(records) - _MOST_TOLD
+            if self._returns is not None:
+                for record in records[_MOST_TOLD:]:
+                    self._returns.held(record, group_of(record))
             last = self._plain(records[-1], invocation)
             self._tell(self._lines.held, last, f"{reason}; and {more - 1:,} more before this one")
         return [record["messageId"] for record in records]
