@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from .harness import Result
 
-BENCHMARKS = ("synth",)
+BENCHMARKS = ("experiment", "synth")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,9 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _benchmark(name: str) -> Callable[[int, Callable[[str], None]], Result]:
+    if name == "experiment":
+        from . import experiment
+
+        return experiment.run
     from . import synth
 
-    return {"synth": synth.run}[name]
+    return synth.run
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .batch_budget import BatchBudget
 from .call import Boundary, Call, active_call
@@ -24,9 +24,11 @@ from .lifecycle import Guard, Remaining, kept_ms
 from .messages import group_of, read, records_of
 from .reject import Reject
 from .rejection import Rejection
-from .returning import Returns
 from .settings import DownstreamSettings
 from .status import StatusLines, Teller, describe, text_of
+
+if TYPE_CHECKING:
+    from .returning import Returns
 
 __all__ = ["Batch", "DeadLetters", "refuse_unfinished"]
 

@@ -44,7 +44,7 @@ def test_what_bounds_the_callers_is_told(numbers: dict[str, float], callers: int
 
 
 def test_too_few_callers_are_a_clash() -> None:
-    """Ten connections cannot make ten calls of five seconds a second; both numbers and the remedy are told."""
+    """Ten connections cannot make ten calls of five seconds a second; the numbers and the remedy are told."""
     (clash,) = plan_pace(requests_per_second=10, typical_latency=5, connections=10).clashes()
     assert clash.slug == "too-few-callers"
     assert "at most 2 calls/s, but 10 are allowed" in clash.text

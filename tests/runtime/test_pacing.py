@@ -159,7 +159,7 @@ def test_a_turn_beyond_the_longest_wait_gives_the_message_back() -> None:
     """The environment waits as long as it may, or it would be handed one message after the other."""
     world = World()
     world.call(error=SlowDown(retry_after=100))
-    with pytest.raises(NoTurn, match="Courier was not called: its next turn is in 80.0 s") as raised:
+    with pytest.raises(NoTurn, match=r"Courier was not called: its next turn is in 80\.0 s") as raised:
         world.call()
     assert raised.value.retry_after == pytest.approx(80)
     assert world.slept[-1] == 20
@@ -224,13 +224,13 @@ def test_a_429_that_is_raised_after_the_call_still_counts() -> None:
 def test_leaving_never_raises() -> None:
     """An exception that breaks whoever looks at it says nothing about the pace."""
 
-    class Hostile(Exception):
+    class HostileError(Exception):
         @property
         def response(self) -> object:
             raise RuntimeError
 
     world = World()
-    world.call(error=Hostile())
+    world.call(error=HostileError())
     assert world.pacer.share_of("Courier") == 1.0
 
 

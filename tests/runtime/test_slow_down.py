@@ -28,7 +28,7 @@ def of_httpx(status: int, **headers: str) -> httpx.HTTPStatusError:
     return httpx.HTTPStatusError("", request=request, response=httpx.Response(status, headers=named))
 
 
-class Told(Exception):
+class ToldError(Exception):
     """A client's own exception, with whatever members it has."""
 
     def __init__(self, **members: Any) -> None:
@@ -36,9 +36,9 @@ class Told(Exception):
         vars(self).update(members)
 
 
-def of_aws(code: str, status: int = 400, **headers: str) -> Told:
+def of_aws(code: str, status: int = 400, **headers: str) -> ToldError:
     """botocore's ClientError, by its shape."""
-    return Told(
+    return ToldError(
         response={
             "Error": {"Code": code},
             "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": headers},
@@ -63,10 +63,10 @@ def gave_up(last: object) -> GaveUp:
         (of_aws("ThrottlingException"), None),
         (of_aws("com.amazonaws.x#ProvisionedThroughputExceededException"), None),
         (of_aws("Unknown", 429, **{"retry-after": "3"}), 3),
-        (Told(status=429), None),
-        (Told(status_code=429, retry_after="12"), 12),
-        (Told(code=429, retry_after=2.5), 2.5),
-        (Told(status=429, retry_after=-1), None),
+        (ToldError(status=429), None),
+        (ToldError(status_code=429, retry_after="12"), 12),
+        (ToldError(code=429, retry_after=2.5), 2.5),
+        (ToldError(status=429, retry_after=-1), None),
         (gave_up(of_httpx(429, Retry_After="4").response), 4),
         (
             urllib3.exceptions.MaxRetryError(
@@ -93,7 +93,7 @@ def test_every_clients_way_to_tell_of_a_429_is_understood(
         of_requests(500),
         of_requests(404, Retry_After="9"),
         of_aws("ValidationException"),
-        Told(status=430),
+        ToldError(status=430),
         ConnectionError(),
     ],
 )
@@ -104,13 +104,16 @@ def test_other_failures_ask_for_nothing(error: BaseException) -> None:
 
 def test_a_429_is_found_behind_the_exception_that_was_raised_from_it() -> None:
     """A handler may wrap its client's exceptions."""
-    try:
+
+    def deliver() -> None:
         try:
             raise of_requests(429, Retry_After="5")
         except requests.HTTPError as error:
             raise RuntimeError("not delivered") from error
-    except RuntimeError as wrapped:
-        assert asked_in(wrapped, now=NOW) == Asked(5)
+
+    with pytest.raises(RuntimeError) as raised:
+        deliver()
+    assert asked_in(raised.value, now=NOW) == Asked(5)
 
 
 def test_an_exception_that_goes_round_in_circles_ends() -> None:
