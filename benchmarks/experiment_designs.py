@@ -15,7 +15,7 @@ from resilient_runtime.settings import DownstreamSettings
 from resilient_runtime.slow_down import SlowDown
 
 from resilient_constructs.forecast.consumers import RuntimeConsumer
-from resilient_constructs.forecast.courier import Courier
+from resilient_constructs.forecast.courier import Courier, Manner
 from resilient_constructs.forecast.engine import Engine
 from resilient_constructs.forecast.event_source_mapping import EventSourceMapping
 from resilient_constructs.forecast.functions import Environment, Function, Scripted, Working
@@ -52,10 +52,21 @@ class Drained:
     peak_backlog: int
 
 
-def paced(arrivals: Sequence[float], *, seed: int, plan: PacePlan) -> Drained:
-    """Ours: the runtime's batch, pacing and returns, one message to an invocation."""
+def paced(
+    arrivals: Sequence[float],
+    *,
+    seed: int,
+    plan: PacePlan,
+    manner: Manner | None = None,
+    outages: Sequence[tuple[float, float]] = (),
+) -> Drained:
+    """Ours: the runtime's batch, pacing and returns, one message to an invocation.
+
+    :param manner: how the courier behaves, where that is not what it was planned for
+    :param outages: when it is down
+    """
     with Engine() as engine:
-        courier = Courier(engine, seed=seed)
+        courier = Courier(engine, seed=seed, manner=manner or Manner(), outages=outages)
         queue = Queue(engine, visibility=6 * _TIMEOUT)
         downstream = DownstreamSettings(
             name="Courier",
@@ -90,8 +101,8 @@ def paced(arrivals: Sequence[float], *, seed: int, plan: PacePlan) -> Drained:
 
 
 def unpaced(arrivals: Sequence[float], *, seed: int, slots: int) -> Drained:
-    """As many slots, no pacing, and what fails returns as soon as in ours: what pacing alone changes."""
-    policy = ReturnPolicy()
+    """As many slots, no pacing, and what fails returns after 2 to 10 s: what pacing alone changes."""
+    policy = ReturnPolicy(first=10, least=0.2)
 
     def come_back(message: Message, random: Callable[[], float]) -> float:
         return visibility_after(message.receives, policy, random, failures=0)
@@ -181,7 +192,7 @@ def _drain(
     for moment in arrivals:
         engine.at(moment, send)
     engine.run()
-    calls = len(courier.admitted) + len(courier.refused)
+    calls = len(courier.admitted) + len(courier.refused) + courier.called_in_vain
     return Drained(
         seconds=queue.last_deleted_at,
         delivered_share=queue.deleted / len(arrivals),

@@ -56,16 +56,21 @@ class Courier:
     The outcome of the n-th call that it admits depends on the seed alone, not on who calls or when, so that
     every design that is compared meets the same weather.
 
+    :param outages: stretches, from and to a moment, in which every call is answered 503 at once
     :ivar admitted: moments of the calls it took
     :ivar refused: moments of those it answered 429
+    :ivar failed: how many it answered 502
+    :ivar called_in_vain: how many it answered 503
     """
 
     engine: Engine
     seed: int = 0
     manner: Manner = _DEFAULT
+    outages: Sequence[tuple[float, float]] = ()
     admitted: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     failed: int = 0
+    called_in_vain: int = 0
     _tokens: float = field(init=False)
     _at: float = 0.0
     _outcomes: Iterator[int] = field(init=False)
@@ -77,6 +82,9 @@ class Courier:
     def call(self) -> Answer:
         """Answer a call that comes now."""
         now = self.engine.now
+        if any(begin <= now < end for begin, end in self.outages):
+            self.called_in_vain += 1
+            return Answer(503, 0.0)
         held = self._tokens + (now - self._at) * self.manner.requests_per_second
         self._tokens = min(self.manner.burst, held)
         self._at = now

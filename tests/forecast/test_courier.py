@@ -4,7 +4,7 @@ import random
 from itertools import islice
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilient_constructs.forecast.courier import Answer, Courier, Manner, outcomes, soonest_end
@@ -52,6 +52,7 @@ def test_the_bound_of_a_courier_that_never_fails_is_plain_to_see() -> None:
     assert soonest_end([0.0, 50.0], seed=0, manner=always) == 51
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(0, 20), min_size=1, max_size=40).map(sorted),
     st.integers(0, 100),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilient_constructs.forecast.engine import Engine
@@ -19,6 +19,7 @@ def test_events_happen_in_the_order_of_their_moments() -> None:
     assert seen == [("a", 1.0), ("b", 1.5), ("c", 2.0), ("d", 2.0)]
 
 
+@settings(deadline=None)  # each example starts threads
 @given(st.lists(st.lists(st.floats(0, 10), max_size=5), max_size=8))
 def test_work_sleeps_in_virtual_time(naps: list[list[float]]) -> None:
     """Each piece of work wakes when its own naps are over, however many others there are."""

@@ -11,7 +11,7 @@ from benchmarks import experiment
 from benchmarks.experiment import LOAD, PLAN
 from benchmarks.experiment_article import variant_a, variant_b
 from benchmarks.experiment_designs import article, paced, plain, unpaced
-from resilient_constructs.forecast.courier import soonest_end
+from resilient_constructs.forecast.courier import Manner, soonest_end
 from resilient_constructs.forecast.traffic import arrival_times
 
 ARRIVALS = arrival_times(LOAD)
@@ -55,6 +55,24 @@ def test_ours_drains_at_the_limit(seed: int) -> None:
     assert 1 < drained.seconds / soonest_end(ARRIVALS, seed=seed) <= 1.06
     assert drained.share_429 <= 0.025
     assert drained.max_receives <= 8
+
+
+def test_a_rate_that_was_declared_too_high_is_found_out() -> None:
+    """Half of what was promised: few calls are refused, and the drain is still near the limit."""
+    manner = Manner(requests_per_second=5)
+    drained = paced(ARRIVALS, seed=1, plan=PLAN, manner=manner)
+    assert drained.delivered_share == 1
+    assert drained.seconds < 1.1 * soonest_end(ARRIVALS, seed=1, manner=manner)
+    assert drained.share_429 < 0.15
+
+
+def test_an_outage_of_ten_minutes_costs_few_receives() -> None:
+    """Without a breaker even, no message is received ten times, and the drain goes on soon after."""
+    down = (600.0, 1200.0)
+    drained = paced(ARRIVALS, seed=1, plan=PLAN, outages=[down])
+    assert drained.delivered_share == 1
+    assert drained.max_receives <= 10
+    assert drained.seconds < 1.06 * (soonest_end(ARRIVALS, seed=1) + 600) + 120
 
 
 def test_a_run_is_the_same_for_the_same_seed() -> None:

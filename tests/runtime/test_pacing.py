@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from resilient_runtime import Call, SlowDown
 from resilient_runtime.clock import Clock
@@ -268,6 +268,7 @@ def run_environment(seed: int, steps: Sequence[tuple[float, float, Exception | N
     return moments
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(), STEPS), min_size=1, max_size=8))
 def test_a_fleet_never_exceeds_its_rate_and_its_credit_in_any_window(
     fleet: list[tuple[int, list[tuple[float, float, Exception | None]]]],
@@ -297,6 +298,7 @@ def test_the_pace_stays_between_its_floor_and_its_full(
             assert 0.05 <= world.pacer.share_of("Courier") <= 1.0
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200))
 def test_every_environment_recovers_its_full_pace(refused: int) -> None:
     """However often it was refused, fifty calls that are taken bring it back."""
