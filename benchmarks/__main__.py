@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from .harness import Result
 
-BENCHMARKS = ("experiment", "synth")
+BENCHMARKS = ("experiment", "runtime", "synth")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,13 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _benchmark(name: str) -> Callable[[int, Callable[[str], None]], Result]:
-    if name == "experiment":
-        from . import experiment
+    from . import experiment, runtime, synth
 
-        return experiment.run
-    from . import synth
-
-    return synth.run
+    return {"experiment": experiment.run, "runtime": runtime.run, "synth": synth.run}[name]
 
 
 if __name__ == "__main__":

@@ -40,8 +40,10 @@ def _app() -> typer.Typer:
     )
     from .demo.command import demo
     from .local.command import local
+    from .soak.command import soak
 
     app.command()(demo)
+    app.command()(soak)
     app.add_typer(local, name="local")
 
     @app.command()

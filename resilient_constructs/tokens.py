@@ -26,9 +26,13 @@ def seconds(duration: Duration | None, *, default: float) -> float:
     A duration made from a CloudFormation parameter comes back as a number token: it may be handed on to a
     CloudFormation property as it is, but nothing can be computed from it. Ask ``is_token`` first. Half
     seconds stay halves, so that the room's own limit can refuse them by name.
+
+    :raises TypeError: for a plain number, whose unit nobody knows
     """
     if duration is None:
         return default
+    if isinstance(duration, (int, float)):
+        raise TypeError(f"{duration!r} is no Duration; say Duration.seconds({duration!r})")
     return duration.to_seconds(integral=False)
 
 

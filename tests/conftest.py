@@ -6,12 +6,17 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from aws_cdk import App, Stack
 
 # The CDK's own validator costs two seconds and 300 MB per process; one run with it is kept elsewhere.
 os.environ.setdefault("CDK_VALIDATION", "false")
+
+# How long an example takes says how busy the machine is, not what the code does.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture

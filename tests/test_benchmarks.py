@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,25 @@ def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
         main(["speed"])
 
     assert "synth" in capsys.readouterr().err
+
+
+def test_both_sides_of_the_runtime_are_called_and_write_the_same_number_of_lines() -> None:
+    """What is compared does the same work: a line at both ends, for each invocation and each message."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.runtime_once", "2", "10"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'runtime'}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    measured = json.loads(done.stdout.splitlines()[-1])
+    for kind in ("wrapper", "batch"):
+        assert len(measured[kind]["ours"]) == len(measured[kind]["theirs"]) == 2
+        assert all(0 < one < 1e6 for side in measured[kind].values() for one in side)
+    # Lines that end with the same words are the same in every call; a first call may tell of health once.
+    assert measured["lines"] == {"wrapper": {"ours": 2, "theirs": 3}, "batch": {"ours": 20, "theirs": 20}}
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resilient_constructs.limits import Faults, Limit
-from resilient_constructs.tokens import is_token
+from resilient_constructs.tokens import is_token, seconds
 
 PAGE = "https://docs.aws.amazon.com/page"
 CONCURRENCY = Limit(prop="max_concurrency", low=2, high=1000, unit="invocations", page=PAGE)
@@ -87,3 +87,9 @@ def test_what_was_not_given_is_no_fault() -> None:
 def test_an_open_range_is_told_in_words(low: float | None, high: float | None, words: str) -> None:
     """A range that is open on a side says so."""
     assert Limit(prop="calls", low=low, high=high, unit="calls", page=PAGE).allowed == words
+
+
+def test_a_number_where_a_duration_is_wanted_is_told() -> None:
+    """timeout=3 says neither seconds nor minutes."""
+    with pytest.raises(TypeError, match=r"3 is no Duration; say Duration\.seconds\(3\)"):
+        seconds(3, default=1)  # type: ignore[arg-type]  # the slip itself

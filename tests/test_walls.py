@@ -17,7 +17,6 @@ LIBRARY = "resilient_constructs"
 RUNTIME = "resilient_runtime"
 CDK = frozenset({"aws_cdk", "constructs", "jsii"})
 BOTO = frozenset({"boto3", "botocore"})
-AWS_CLIENT = frozenset({"awslambdaric"})
 MOST_LINES = 400
 
 
@@ -98,7 +97,7 @@ WALLS = [
         room=f"{LIBRARY}.demo",
         may=_rooms("local", "template", "forecast.traffic") | BOTO | {"typer", "rich", "yaml", "plotly"},
     ),
-    Wall(room=f"{LIBRARY}.soak", may=_rooms("assets") | {"typer", "rich", "plotly"}, late=AWS_CLIENT),
+    Wall(room=f"{LIBRARY}.soak", may=_rooms("assets", "limits") | {"typer", "rich", "plotly"}),
     Wall(
         room=f"{LIBRARY}.testing",
         may=_rooms("local") | {"pytest"},

@@ -9,6 +9,7 @@ from resilient_runtime.settings import METRICS_NAMESPACE
 
 from resilient_constructs.monitoring import (
     Lane,
+    LogGroup,
     Math,
     Metric,
     Panel,
@@ -207,7 +208,7 @@ def consumer_section(
     *,
     max_concurrency: float | None,
     timeout: float | None,
-    log_group: str | None,
+    log_group: str | LogGroup | None,
     full: float | None,
 ) -> Section:
     """What the dashboard shows of a consumer: what waits, what runs, what fails.

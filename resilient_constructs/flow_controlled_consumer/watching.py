@@ -51,7 +51,7 @@ def watch(
         emitted,
         max_concurrency=None if is_token(chosen.concurrency) else chosen.concurrency,
         timeout=timeout,
-        log_group=None if ours is None else ours.log_group.log_group_name,
+        log_group=None if ours is None else ours.log_group,
         full=full,
     )
     if ours is not None:

@@ -7,6 +7,7 @@ from .on_call import OnCall
 from .signal import (
     Comparison,
     Lane,
+    LogGroup,
     Math,
     Metric,
     MissingData,
@@ -20,6 +21,7 @@ from .signal import (
 __all__ = [
     "Comparison",
     "Lane",
+    "LogGroup",
     "Math",
     "Metric",
     "MissingData",

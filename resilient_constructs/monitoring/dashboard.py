@@ -10,25 +10,30 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import cast
 from weakref import WeakKeyDictionary
 
 import jsii
 from aws_cdk import Aws, Fn, IStableListProducer, IStableStringProducer, Lazy, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_logs as logs
-from constructs import Construct
+from constructs import Construct, RootConstruct
 
 from resilient_constructs.places import stack_of
 
 from .layout import Shown, layout, widget_count
 from .limits import DASHBOARD_WIDGETS, QUERY_LOG_GROUPS
-from .queries import SAVED
-from .signal import Section
+from .queries import SAVED, SAVED_OF_WORK
+from .signal import Lane, LogGroup, SavedQuery, Section
 
 __all__ = ["show"]
 
 _PREFIX = "ResilientConstructs"
+
+Searched = str | LogGroup
+NamesOf = Callable[[Sequence[Searched]], list[str]]
 
 
 def show(scope: Construct, section: Section, alarms: Sequence[cloudwatch.CfnAlarm]) -> None:
@@ -51,11 +56,11 @@ class _Text:
 
 @jsii.implements(IStableListProducer)
 class _Names:
-    def __init__(self, names: list[str]) -> None:
-        self._names = names
+    def __init__(self, read: Callable[[], list[str]]) -> None:
+        self._read = read
 
     def produce(self) -> list[str]:
-        return self._names
+        return self._read()
 
 
 class _Shelf:
@@ -64,29 +69,67 @@ class _Shelf:
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._boards: list[_Board] = []
-        self._log_groups: list[list[str]] = []
+        self._everything = _Searches(stack, SAVED, self._names_of)
+        self._work = _Searches(stack, SAVED_OF_WORK, self._names_of)
+        self._log_groups: list[Searched] = []
+        self._names: list[str] = []
 
     def add(self, section: Section, alarms: Sequence[cloudwatch.CfnAlarm]) -> None:
         if not self._boards or not self._boards[-1].has_room_for(section):
-            self._boards.append(_Board(self._stack, number=len(self._boards) + 1))
+            self._boards.append(_Board(self._stack, self._names_of, number=len(self._boards) + 1))
         self._boards[-1].add(section, alarms)
         for log_group in section.log_groups:
-            self._search(log_group)
+            self._log_groups.append(log_group)
+            self._everything.add(log_group)
+            if section.lane is Lane.WORK:
+                self._work.add(log_group)
 
-    def _search(self, log_group: str) -> None:
-        if any(log_group in names for names in self._log_groups):
+    def _names_of(self, log_groups: Sequence[Searched]) -> list[str]:
+        """The names of some of the log groups; all that are not known yet are read together."""
+        if len(self._names) < len(self._log_groups):
+            self._names += _names(self._log_groups[len(self._names) :])
+        known = {id(group): name for group, name in zip(self._log_groups, self._names, strict=True)}
+        return list(dict.fromkeys(known[id(group)] for group in log_groups))
+
+
+class _Searches:
+    """Saved queries over a growing list of log groups; a full list is followed by another."""
+
+    def __init__(self, stack: Stack, queries: Mapping[str, SavedQuery], names_of: NamesOf) -> None:
+        self._stack = stack
+        self._queries = queries
+        self._names_of = names_of
+        self._log_groups: list[list[Searched]] = []
+
+    def add(self, log_group: Searched) -> None:
+        if any(log_group in groups for groups in self._log_groups):
             return
         if self._log_groups and QUERY_LOG_GROUPS.allows(len(self._log_groups[-1]) + 1):
             self._log_groups[-1].append(log_group)
             return
         self._log_groups.append([log_group])
-        _save_queries(self._stack, self._log_groups[-1], number=len(self._log_groups))
+        self._save(self._log_groups[-1], number=len(self._log_groups))
+
+    def _save(self, log_groups: list[Searched], *, number: int) -> None:
+        # the list still grows; it is read when the template is written
+        names = Lazy.list(_Names(lambda: self._names_of(log_groups)))
+        folder = Aws.STACK_NAME
+        for construct_id, saved in self._queries.items():
+            logs.CfnQueryDefinition(
+                self._stack,
+                _numbered(f"{_PREFIX}{construct_id}", number),
+                # a saved query must have a name; the slash makes the stack's name its folder
+                name=f"{folder}/{saved.name}" + (f" ({number})" if number > 1 else ""),
+                query_string=saved.query,
+                log_group_names=names,
+            )
 
 
 class _Board:
     """One dashboard; the next one is begun when this one is full."""
 
-    def __init__(self, stack: Stack, *, number: int) -> None:
+    def __init__(self, stack: Stack, names_of: NamesOf, *, number: int) -> None:
+        self._names_of = names_of
         self._sections: list[tuple[Section, Sequence[cloudwatch.CfnAlarm]]] = []
         self._widgets = 5  # the title and the logs
         self._number = number
@@ -103,7 +146,10 @@ class _Board:
     def _body(self) -> str:
         arns = iter(_arns([alarm for _, alarms in self._sections for alarm in alarms]))
         shown = [
-            Shown(section=section, alarms=tuple(next(arns) for _ in alarms))
+            Shown(
+                section=replace(section, log_groups=tuple(self._names_of(section.log_groups))),
+                alarms=tuple(next(arns) for _ in alarms),
+            )
             for section, alarms in self._sections
         ]
         title = "${AWS::StackName}" + (f" ({self._number})" if self._number > 1 else "")
@@ -146,19 +192,18 @@ def _arns(alarms: list[cloudwatch.CfnAlarm]) -> list[str]:
     return arns
 
 
-def _save_queries(stack: Stack, log_groups: list[str], *, number: int) -> None:
-    # the list still grows; it is read when the template is written
-    names = Lazy.list(_Names(log_groups))
-    folder = Aws.STACK_NAME
-    for construct_id, saved in SAVED.items():
-        logs.CfnQueryDefinition(
-            stack,
-            _numbered(f"{_PREFIX}{construct_id}", number),
-            # a saved query must have a name; the slash makes the stack's name its folder
-            name=f"{folder}/{saved.name}" + (f" ({number})" if number > 1 else ""),
-            query_string=saved.query,
-            log_group_names=names,
-        )
+def _names(log_groups: Sequence[Searched]) -> list[str]:
+    """The names of many log groups in four round trips; reading ``log_group_name`` takes one for each.
+
+    The query is in no app and never written: it is asked for what it would search.
+    """
+    if all(isinstance(group, str) for group in log_groups):
+        return [str(group) for group in log_groups]
+    nowhere = Stack(RootConstruct("Nowhere"), "Nowhere")
+    query = logs.CfnQueryDefinition(
+        nowhere, "Query", name="-", query_string="-", log_group_names=cast(Sequence[str], log_groups)
+    )
+    return list(query.log_group_names or ())
 
 
 def _numbered(name: str, number: int) -> str:

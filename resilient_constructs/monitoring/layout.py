@@ -65,7 +65,8 @@ def layout(shown: Sequence[Shown], *, title: str, region: str) -> dict[str, Any]
         *(widget for column in columns for widget in column.widgets),
     ]
     bottom = max((column.y for column in columns), default=_HEADING_ROWS)
-    log_groups = [group for one in shown for group in one.section.log_groups]
+    # names alone by now: whoever shows a section has read those of the groups
+    log_groups = [str(name) for one in shown for name in one.section.log_groups]
     body: dict[str, Any] = {"start": "-PT3H", "widgets": widgets}
     if log_groups:
         body["widgets"] = widgets + _logs(log_groups, y=bottom, region=region)

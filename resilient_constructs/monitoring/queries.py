@@ -10,7 +10,16 @@ from __future__ import annotations
 
 from .signal import SavedQuery
 
-__all__ = ["CORRELATION_ID", "DEADLINES", "LEAKS", "NEVER_COMPLETED", "SAVED", "STORY", "WENT_WRONG"]
+__all__ = [
+    "CORRELATION_ID",
+    "DEADLINES",
+    "LEAKS",
+    "NEVER_COMPLETED",
+    "SAVED",
+    "SAVED_OF_WORK",
+    "STORY",
+    "WENT_WRONG",
+]
 
 CORRELATION_ID = "correlation-id-to-follow"
 
@@ -61,10 +70,8 @@ WENT_WRONG = SavedQuery(
 | limit 100""",
 )
 
-SAVED = {
-    "StoryQuery": STORY,
-    "NeverCompletedQuery": NEVER_COMPLETED,
-    "DeadlinesQuery": DEADLINES,
-    "LeaksQuery": LEAKS,
-}
-"""What each stack saves, by construct ID."""
+SAVED = {"StoryQuery": STORY, "NeverCompletedQuery": NEVER_COMPLETED}
+"""What each stack saves over all of its log groups, by construct ID."""
+
+SAVED_OF_WORK = {"DeadlinesQuery": DEADLINES, "LeaksQuery": LEAKS}
+"""What each stack saves over the logs of its functions, which alone write such records."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import Protocol
 
 __all__ = [
     "Comparison",
     "Lane",
+    "LogGroup",
     "Math",
     "Metric",
     "MissingData",
@@ -153,6 +155,15 @@ class SavedQuery:
     query: str
 
 
+class LogGroup(Protocol):
+    """A log group of the CDK, as far as its name goes."""
+
+    @property
+    def log_group_name(self) -> str:
+        """The name; each one that is asked for costs a round trip to Node."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
     """What one construct puts on its stack's dashboard.
@@ -160,10 +171,11 @@ class Section:
     :param title: the construct's name, as its user gave it
     :param lane: its place in the data flow
     :param panels: its graphs, top to bottom
-    :param log_groups: names of the log groups that the stack's saved queries search
+    :param log_groups: the log groups that the stack's saved queries search. A name, or the group itself,
+        whose name is then read together with all others
     """
 
     title: str
     lane: Lane
     panels: tuple[Panel, ...]
-    log_groups: tuple[str, ...] = field(default=())
+    log_groups: tuple[str | LogGroup, ...] = field(default=())

@@ -179,11 +179,20 @@ class Secret:
 
 Configured: TypeAlias = Parameter | Secret
 
+_NO_LIST = (str, Parameter, Secret)
+
 
 def check_configuration(faults: Faults, configuration: Sequence[Configured]) -> None:
     """Note everything that is wrong with a function's configuration, names given twice included."""
+    if isinstance(configuration, _NO_LIST):
+        faults.add("configuration", configuration, "a list of Parameter(…) and Secret(…)", _NAME_PAGE)
+        return
     seen: set[str] = set()
     for one in configuration:
+        if not isinstance(one, Configured):
+            allowed = "Parameter('name', parameter=…) or Secret('name', secret=…)"
+            faults.add("configuration", one, allowed, _NAME_PAGE)
+            continue
         one.check(faults)
         if one.name in seen:
             faults.add("configuration", one.name, "each name once", _NAME_PAGE)
@@ -192,7 +201,10 @@ def check_configuration(faults: Faults, configuration: Sequence[Configured]) -> 
 
 def entries_of(configuration: Sequence[Configured]) -> tuple[ConfigurationEntry, ...]:
     """What the function is told: names and places, never a value."""
-    return tuple(one.entry() for one in configuration)
+    if isinstance(configuration, _NO_LIST):
+        return ()
+    # What is neither is a fault that is told with all others, after this.
+    return tuple(one.entry() for one in configuration if isinstance(one, Configured))
 
 
 def grant_reading(configuration: Sequence[Configured], grantee: iam.IGrantable) -> None:

@@ -234,7 +234,7 @@ class ResilientFunction(MeasuredFunction):
         """Where it is remembered which messages are done; None where nothing is."""
         if idempotency is not None:
             self.idempotency_table = idempotency.table or make_table(self)
-            settings = replace(settings, idempotency=idempotency.settings(self.idempotency_table.table_name))
+            settings = settings._replace(idempotency=idempotency.settings(self.idempotency_table.table_name))
             grant_remembering(self.idempotency_table, self.role)
         if configuration:
             grant_reading(configuration, self.role)
@@ -297,7 +297,7 @@ class ResilientFunction(MeasuredFunction):
             function_name=name,
             timeout_seconds=self.timeout_seconds,
             concurrency_limit=self.reserved_concurrency,
-            log_group_name=self.log_group.log_group_name,
+            log_group=self.log_group,
             full=self.full,
         )
         more = settings_panels(name, configured=self.configured, remembers=remembers)

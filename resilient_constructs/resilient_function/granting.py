@@ -27,7 +27,8 @@ def let_update_itself(scope: Construct, role: iam.IRole, function: lambda_.Funct
 
     A policy of its own beside the role's: the function stands after its role and the role's policies, so a
     policy among those that names the function would be a circle, which CloudFormation refuses. No
-    ``iam:PassRole``: that is asked of whoever gives a function another role, and only a variable is changed.
+    ``iam:PassRole``: that is asked of a request that names a role, and this one names variables alone
+    (https://github.com/aws/chalice/issues/479).
 
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_lambda.html
     """

@@ -9,6 +9,7 @@ from resilient_runtime.settings import METRICS_NAMESPACE
 from resilient_constructs.monitoring.signal import (
     Comparison,
     Lane,
+    LogGroup,
     Math,
     Metric,
     Panel,
@@ -157,7 +158,7 @@ def function_section(
     function_name: str,
     timeout_seconds: float,
     concurrency_limit: float | None,
-    log_group_name: str,
+    log_group: str | LogGroup,
     full: float = FULL,
 ) -> Section:
     """What a function that stands alone puts on its stack's dashboard."""
@@ -170,7 +171,7 @@ def function_section(
             concurrency_limit=concurrency_limit,
             full=full,
         ),
-        log_groups=(log_group_name,),
+        log_groups=(log_group,),
     )
 
 

@@ -16,26 +16,22 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import re
 import shutil
-import signal
 import socket
 import tempfile
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from . import launch, processes
+from . import launch
 from .errors import SoakError
 from .kept import Kept
 from .launch import Engine, Wishes
-from .processes import Figures
 from .replies import InvocationError, Reply, read_answer
+from .watched import Watched
 
 __all__ = ["ExecutionEnvironment"]
 
@@ -44,7 +40,6 @@ _PLATFORM_LINE = re.compile(r"(START|END|REPORT|INIT_START) RequestId: ")
 _START_WITHIN = 15.0
 _INIT_TIME = 10.0
 _POLL = 0.005
-_MB = 1 << 20
 
 
 class ExecutionEnvironment:
@@ -59,6 +54,8 @@ class ExecutionEnvironment:
     :param env: variables besides Lambda's own, which they may replace
     :param python_path: folders besides ``path`` in which modules are found
     :param engine: ``rie`` insists on AWS's emulator, ``plain`` on the stand-in. Default: AWS's where possible
+    :param isolate: whether it gets a ``/tmp`` and processes of its own, where the platform can; without,
+        the machine's ``/tmp`` is seen, and only what goes through ``TMPDIR`` is counted
     :param function_name: the value of ``AWS_LAMBDA_FUNCTION_NAME``
     :raises SoakError: when it cannot be started
     """
@@ -75,6 +72,7 @@ class ExecutionEnvironment:
         env: Mapping[str, str] | None = None,
         python_path: Sequence[Path] = (),
         engine: Engine = "auto",
+        isolate: bool = True,
         function_name: str = "soaked",
     ) -> None:
         self._wishes = Wishes(
@@ -88,22 +86,12 @@ class ExecutionEnvironment:
             python_path=[Path(one).resolve() for one in python_path],
             function_name=function_name,
         )
+        self._isolate = isolate
         self.engine, self._binary = launch.choose_engine(engine)
-        self.restarts = 0
-        """How often Lambda has started another process after the first one."""
-        self.recycles = 0
-        """How often a process has executed itself anew (execv), which no caller notices."""
         self._kept: Kept | None = None
+        self._watched: Watched | None = None
         self._connection: http.client.HTTPConnection | None = None
-        self._emulator: int | None = None
-        self._runtime: int | None = None
-        self._last = Figures()
-        self._killed: str | None = None
-        # A large process takes a moment to die, and is still seen in it.
-        self._killed_process: tuple[int, int] | None = None
         self._ended_after_answer = False
-        self._busy = threading.Event()
-        self._closed = False
 
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="resilient-soak-"))
@@ -114,7 +102,6 @@ class ExecutionEnvironment:
         except BaseException:
             self.close()
             raise
-        threading.Thread(target=self._watch_memory, name="soak-memory", daemon=True).start()
         return self
 
     def __exit__(
@@ -130,7 +117,17 @@ class ExecutionEnvironment:
     @property
     def pid(self) -> int | None:
         """The runtime's process as this machine numbers it; None before the first invocation."""
-        return self._runtime
+        return None if self._watched is None else self._watched.pid
+
+    @property
+    def restarts(self) -> int:
+        """How often Lambda has started another process after the first one."""
+        return 0 if self._watched is None else self._watched.restarts
+
+    @property
+    def recycles(self) -> int:
+        """How often a process has executed itself anew (execv), which no caller notices."""
+        return 0 if self._watched is None else self._watched.recycles
 
     def invoke(self, event: Any) -> Reply:
         """Invoke the handler once and wait for the answer.
@@ -139,9 +136,11 @@ class ExecutionEnvironment:
 
         :raises SoakError: when the emulator itself gives up
         """
+        watched = self._watched
+        if watched is None or self._connection is None:
+            raise SoakError("the execution environment is closed; use it inside its with statement")
         body = json.dumps(event).encode()
-        self._killed = None
-        self._busy.set()
+        watched.begin()
         started = time.perf_counter()
         try:
             status, answer, said = self._post(body)
@@ -150,17 +149,13 @@ class ExecutionEnvironment:
                 started = time.perf_counter()
                 status, answer, said = self._post(body)
         finally:
-            self._busy.clear()
+            watched.end()
         seconds = time.perf_counter() - started
-        self._ended_after_answer = False
         value, error = read_answer(status, answer)
-        figures = self._measure(said)
-        if error is None and (too_much := self._too_much(figures)):
-            # On Lambda the kernel would have come in the middle of it.
-            self._kill(too_much, figures)
-            self._ended_after_answer = True
-        if self._killed is not None:
-            value, error = None, InvocationError(type="Runtime.ExitError", message=self._killed)
+        figures = watched.measure(said)
+        self._ended_after_answer = error is None and watched.kill_if_too_large(figures)
+        if watched.killed is not None:
+            value, error = None, InvocationError(type="Runtime.ExitError", message=watched.killed)
         return Reply(value=value, error=error, seconds=seconds, figures=figures)
 
     def lines(self) -> list[str]:
@@ -182,10 +177,11 @@ class ExecutionEnvironment:
 
     def close(self) -> None:
         """End everything; again is no harm."""
-        self._closed = True
-        self._busy.set()
+        if self._watched is not None:
+            self._watched.close()
         if self._connection is not None:
             self._connection.close()
+            self._connection = None
         if self._kept is not None:
             self._kept.end()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -224,8 +220,10 @@ class ExecutionEnvironment:
             keep=launch.below_tmp(wishes, self._binary),
             descriptors=wishes.descriptors,
             log=self._log,
+            isolate=self._isolate,
             inherited=inherited,
         )
+        self._watched = Watched(self._kept, memory=wishes.memory, tmp=wishes.tmp, tmpdir=elsewhere)
 
     def _connect(self) -> None:
         assert self._kept is not None  # noqa: S101 (started before)
@@ -242,8 +240,7 @@ class ExecutionEnvironment:
                 time.sleep(_POLL)
 
     def _post(self, body: bytes) -> tuple[int, bytes, str]:
-        if self._connection is None or self._closed:
-            raise SoakError("the execution environment is closed; use it inside its with statement")
+        assert self._connection is not None  # noqa: S101 (checked before)
         try:
             self._connection.request("POST", _INVOKE, body, {"Content-Type": "application/json"})
             response = self._connection.getresponse()
@@ -252,87 +249,3 @@ class ExecutionEnvironment:
             assert self._kept is not None  # noqa: S101 (there is a connection)
             said = self._kept.last_words() or error
             raise SoakError(f"the {self.engine} engine gave up: {said}") from error
-
-    def _measure(self, said: str) -> Figures:
-        if not processes.measurable():
-            return self._believe(said)
-        figures = self._look()
-        if figures is None or figures.process is None:
-            return Figures(tmp=self._tmp_used())
-        figures = replace(figures, peak=processes.take_peak(figures.process[0]))
-        if self._last.process is not None:
-            if figures.process != self._last.process:
-                self.restarts += 1
-            elif figures.image != self._last.image:
-                self.recycles += 1
-        self._last = figures
-        return figures
-
-    def _look(self) -> Figures | None:
-        """The figures of the runtime's process, looked for anew when it has gone."""
-        for _ in range(2):
-            if self._runtime is not None:
-                figures = processes.figures_of(self._runtime, tmp=self._tmp_used())
-                if figures is not None:
-                    return figures
-            self._find_runtime()
-        return None
-
-    def _find_runtime(self) -> None:
-        if self._emulator is None and self._kept is not None:
-            self._emulator = self._kept.main_process()
-        emulator = self._emulator
-        self._runtime = next(iter(processes.children_of(emulator)), None) if emulator else None
-
-    def _tmp_used(self) -> int | None:
-        if self.has_own_tmp:
-            return None if self._emulator is None else processes.tmp_used(self._emulator)
-        folder = self._folder / "tmp"
-        return sum(one.lstat().st_size for one in folder.rglob("*") if not one.is_dir())
-
-    def _believe(self, said: str) -> Figures:
-        """The figures that the stand-in's worker tells of itself; its memory is the most there ever was."""
-        numbers = [int(number) for number in said.split()]
-        if not numbers:
-            return Figures(tmp=self._tmp_used())
-        pid, descriptors, memory, threads = numbers
-        if self._last.process is not None and self._last.process[0] != pid:
-            self.restarts += 1
-        self._last = Figures(
-            descriptors=descriptors if descriptors >= 0 else None,
-            memory=memory,
-            tmp=self._tmp_used(),
-            threads=threads,
-            process=(pid, 0),
-        )
-        return self._last
-
-    def _too_much(self, figures: Figures) -> str | None:
-        memory, tmp = max(figures.memory or 0, figures.peak or 0), figures.tmp or 0
-        if memory > self._wishes.memory * _MB and figures.process != self._killed_process:
-            used = f"{memory / _MB:.1f} MB of {self._wishes.memory} MB"
-            return f"Error: Runtime exited with error: signal: killed (it used {used})"
-        if not self.has_own_tmp and tmp > self._wishes.tmp * _MB:
-            return f"TMPDIR holds {tmp / _MB:.1f} MB of {self._wishes.tmp} MB"
-        return None
-
-    def _watch_memory(self) -> None:
-        """During an invocation, look every few milliseconds: a handler may take it all at once."""
-        while not self._closed:
-            self._busy.wait()
-            if self._closed or not processes.measurable():
-                return
-            figures = self._look()
-            too_much = self._too_much(figures) if figures else None
-            if figures and too_much and self._busy.is_set():
-                self._kill(too_much, figures)
-            time.sleep(_POLL)
-
-    def _kill(self, why: str, figures: Figures) -> None:
-        self._killed, self._killed_process = why, figures.process
-        if figures.process is None:
-            return
-        runtime = figures.process[0]
-        for pid in (*processes.descendants_of(runtime), runtime):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)

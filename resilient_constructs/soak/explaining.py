@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from .errors import SoakError
@@ -13,13 +14,18 @@ __all__ = ["explain"]
 
 _WARM_UP = 5
 _MOST_EXPLAINING = 200
+_MOST_TRACED = 50
+# Watching allocations makes a handler many times slower; a few invocations tell the line as well as many.
+_LONGEST = 2.0
+_FEWEST = 10
 
 
 def explain(
     orders: Orders, leak: Resource, watch: Callable[[Progress], None], notes: list[str]
 ) -> tuple[int, list[Culprit], dict[ResourceName, float]]:
     """Who leaves what behind, and what an invocation needs while it runs."""
-    most = min(_MOST_EXPLAINING, max(20, len(leak.values)), max(1, (leak.outlook.fails_at or 1) // 2))
+    most_watched = _MOST_TRACED if leak.name == "memory" else _MOST_EXPLAINING
+    most = min(most_watched, max(20, len(leak.values)), max(1, (leak.outlook.fails_at or 1) // 2))
     transients: dict[ResourceName, float] = {}
     try:
         with orders.environment(explain=True) as environment:
@@ -28,7 +34,8 @@ def explain(
             ask(environment, "baseline")
             done = 0
             reply = None
-            while done < most:
+            ends = time.monotonic() + _LONGEST
+            while done < most and (done < _FEWEST or time.monotonic() < ends):
                 reply = environment.invoke(orders.event)
                 if reply.error is not None:
                     break

@@ -24,8 +24,8 @@ def acquit_garbage(
 ) -> None:
     """What only waits for the garbage collector, and will be taken in time, is no leak.
 
-    Reference cycles keep what they hold until the collector's youngest generation is full, which may be longer
-    than was watched. So it is asked how fast that fills, and what it frees.
+    Reference cycles keep what they hold until the collector's youngest generation is full, which may be
+    longer than was watched. So it is asked how fast that fills, and what a collection frees.
     https://docs.python.org/3/library/gc.html#gc.set_threshold
     """
     suspects = [name for name, one in resources.items() if name != "tmp" and one.outlook.leaks]
@@ -67,7 +67,7 @@ def acquit_garbage(
 
 
 def _filling(filled: list[int]) -> float:
-    """How many objects each invocation adds to the youngest generation; a collection in between is left out."""
+    """How many objects an invocation adds to the youngest generation; collections in between are left out."""
     steps = [later - earlier for earlier, later in pairwise(filled) if later > earlier]
     return sorted(steps)[len(steps) // 2] if steps else 0.0
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from statistics import median
 
 from .prediction import Outlook, judge
 from .processes import Figures
 from .story import RESOURCES, Observation, Resource, ResourceName
 
-__all__ = ["PROCESSES_AND_THREADS", "first_to_run_out", "judge_all", "use_of"]
+__all__ = ["PROCESSES_AND_THREADS", "first_to_run_out", "judge_all", "longest_life", "use_of"]
 
 PROCESSES_AND_THREADS = 1024
 """Processes and threads of one environment: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
@@ -43,6 +44,18 @@ def judge_all(
     return {
         name: _resource(name, observations, limits[name], (transients or {}).get(name)) for name in RESOURCES
     }
+
+
+def longest_life(observations: Sequence[Observation]) -> Sequence[Observation]:
+    """The longest stretch in which one interpreter served, where it was recycled in between."""
+    edges = [0, *_changes(observations), len(observations)]
+    start, end = max(pairwise(edges), key=lambda edge: edge[1] - edge[0])
+    return observations[start:end]
+
+
+def _changes(observations: Sequence[Observation]) -> list[int]:
+    lives = [(one.figures.process, one.figures.image) for one in observations]
+    return [at for at, (before, now) in enumerate(pairwise(lives), start=1) if before != now]
 
 
 def first_to_run_out(resources: Mapping[ResourceName, Resource]) -> Resource | None:

@@ -19,7 +19,9 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import select
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -31,6 +33,7 @@ __all__ = ["main"]
 
 _TICK = 0.1
 _CANNOT_ISOLATE = 99
+_NOBODY_WANTS_IT = 98
 # linux/sched.h, sys/mount.h, linux/prctl.h
 _NEW_MOUNTS, _NEW_USER, _NEW_PROCESSES = 0x00020000, 0x10000000, 0x20000000
 _READ_ONLY, _REMOUNT, _BIND, _RECURSIVE, _PRIVATE = 1, 32, 4096, 16384, 1 << 18
@@ -44,7 +47,7 @@ def main() -> int:
         signal.signal(number, lambda *_: sys.exit(1))
     _control(_SUBREAPER)
     code = 1
-    for level in _levels():
+    for level in _levels() if orders["isolate"] else (0,):
         child = _fork(partial(_isolated, level, orders))
         try:
             code = _watch(child, orders["owner"])
@@ -52,6 +55,8 @@ def main() -> int:
             _end(child)
         if code != _CANNOT_ISOLATE:
             break
+    if code == _NOBODY_WANTS_IT:
+        shutil.rmtree(orders["folder"], ignore_errors=True)
     return code
 
 
@@ -59,8 +64,10 @@ def _levels() -> Sequence[int]:
     """What to try, best first; 0 isolates nothing."""
     if sys.platform != "linux":
         return (0,)
-    user = _NEW_USER if os.geteuid() else 0
-    return (_NEW_MOUNTS | _NEW_PROCESSES | user, _NEW_MOUNTS | user, 0)
+    everything = _NEW_MOUNTS | _NEW_PROCESSES
+    # Root may do without a user namespace, unless a container took that right away.
+    with_user = (everything | _NEW_USER, _NEW_MOUNTS | _NEW_USER, 0)
+    return with_user if os.geteuid() else (everything, _NEW_MOUNTS, *with_user)
 
 
 def _isolated(level: int, orders: dict[str, Any]) -> int:
@@ -123,8 +130,6 @@ def _mount_tmp(size_mb: int, keep: Sequence[str]) -> None:
 
 
 def _limit_descriptors(most: int) -> None:
-    import resource
-
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     least = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (least, least))
@@ -132,16 +137,19 @@ def _limit_descriptors(most: int) -> None:
 
 def _watch(child: int, owner: int) -> int:
     """Wait for the child's end; also end when the owner is gone or closes the watch pipe."""
+    tick = _TICK / 64
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             return _code(status)
         # A forked child of the owner may hold the pipe open after the owner died: look at both.
         if os.getppid() != owner:
-            return 1
-        readable, _, _ = select.select([0], [], [], _TICK)
+            return _NOBODY_WANTS_IT
+        readable, _, _ = select.select([0], [], [], tick)
         if readable and not os.read(0, 1):
-            return 1
+            return _NOBODY_WANTS_IT
+        # What cannot be isolated ends at once, and the next level should not have to wait.
+        tick = min(_TICK, 2 * tick)
 
 
 def _end(child: int) -> None:

@@ -31,7 +31,8 @@ class Kept:
     :param tmpdir: what ``TMPDIR`` is where it can have no ``/tmp`` of its own
     :param keep: folders below ``/tmp`` that stay visible, outer ones first
     :param descriptors: open file descriptors per process
-    :param log: takes everything that the command and its children print
+    :param log: takes everything that the command and its children print; its folder is removed in the end
+    :param isolate: whether to try for namespaces
     :param inherited: descriptors that the command inherits
     :raises SoakError: when it does not start
     """
@@ -47,6 +48,7 @@ class Kept:
         keep: Sequence[str],
         descriptors: int,
         log: Path,
+        isolate: bool = True,
         inherited: Sequence[int] = (),
     ) -> None:
         self._log = log
@@ -61,6 +63,9 @@ class Kept:
             "tmpdir": str(tmpdir),
             "keep": list(keep),
             "descriptors": descriptors,
+            "isolate": isolate,
+            # It goes with whoever made it, whatever ends that one.
+            "folder": str(log.parent),
         }
         with log.open("ab") as out:
             self._process = subprocess.Popen(
@@ -116,8 +121,11 @@ class Kept:
     def _hear(self, hear: int) -> dict[str, bool]:
         ends = time.monotonic() + _START_WITHIN
         said = b""
+        # select() refuses descriptors from 1,024 on, which a test run may well have reached.
+        waiting = select.poll()
+        waiting.register(hear, select.POLLIN)
         while not said.endswith(b"}"):
-            readable, _, _ = select.select([hear], [], [], max(0.0, ends - time.monotonic()))
+            readable = waiting.poll(max(0.0, ends - time.monotonic()) * 1000)
             part = os.read(hear, 4096) if readable else b""
             if not part:
                 raise SoakError(f"the execution environment did not start: {self.last_words() or 'no word'}")

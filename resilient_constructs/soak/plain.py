@@ -28,6 +28,7 @@ __all__ = ["main", "work"]
 
 _CHANNEL = "RESILIENT_SOAK_CHANNEL"
 _LENGTH = 8
+_READY = b"ready"
 
 
 def main() -> None:
@@ -72,12 +73,16 @@ class _Runtime:
         self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
+        self._failed_start = b""
 
     def invoke(self, event: bytes) -> tuple[int, bytes, str]:
         """One invocation: HTTP status, body, and what the worker says of itself."""
         request_id = str(uuid.uuid4())
         if self._process is None:
             self._start()
+        if self._failed_start:
+            self._end()
+            return 200, self._failed_start, ""
         assert self._channel is not None  # noqa: S101 (just started)
         assert self._process is not None  # noqa: S101 (just started)
         # The first answer includes the init phase, which Lambda grants ten seconds of its own.
@@ -104,10 +109,13 @@ class _Runtime:
             )
         self._channel = ours
         ours.settimeout(10 + self._timeout)
+        self._failed_start = b""
         try:
-            _receive(ours)  # it is ready, or it ended; the invocation will tell
+            said = _receive(ours)
         except OSError:
-            return
+            return  # it ended; the invocation will tell
+        if said != _READY:
+            self._failed_start = said
 
     def _exited(self, request_id: str) -> dict[str, str]:
         code = self._end()
@@ -137,8 +145,13 @@ def work(handler: str) -> None:
     channel.setblocking(True)
     sys.path.insert(0, os.environ.get("LAMBDA_TASK_ROOT", "."))
     module_name, _, function_name = handler.rpartition(".")
-    function = getattr(importlib.import_module(module_name), function_name)
-    _send(channel, b"ready")
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except Exception as error:
+        # As with AWS's interface client, the first invocation is answered with why there is no handler.
+        _send(channel, json.dumps(_describe(error, "")).encode())
+        raise
+    _send(channel, _READY)
     while True:
         request_id, timeout, event = json.loads(_receive(channel))
         context = _Context(request_id, time.time() + timeout)

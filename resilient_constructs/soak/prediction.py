@@ -11,7 +11,7 @@ Pure and deterministic. Three things look like a leak and are none, and each has
 The rate is the median of the slopes between all pairs of points (Theil and Sen), which neither a single jump
 nor a tooth moves. How far the failing invocation may be off comes from how much the growth over equal
 stretches differs from stretch to stretch (batch means): exact for a handler that leaks the same each time,
-wide for one that leaks now and then. The road not taken is resampling: it says the same, slowly, and at random.
+wide for one that leaks now and then. The road not taken is resampling: the same, but slow and at random.
 """
 
 from __future__ import annotations

@@ -138,4 +138,6 @@ class Story:
 
 def amount(name: ResourceName, value: float) -> str:
     """A number of this resource, as people read it."""
-    return f"{value / _MB:,.1f} MB" if name in ("memory", "tmp") else f"{value:,.0f}"
+    if name not in ("memory", "tmp"):
+        return f"{value:,.0f}"
+    return f"{value / _MB:,.0f} MB" if value % _MB == 0 else f"{value / _MB:,.1f} MB"

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .call import Call, UnknownDownstream, add_correlation_id, current_call, current_correlation_id
+    from .client import SendFailed, StorageFirstClient
     from .configured import ConfigurationUnavailable, UnknownConfiguration, configuration
     from .connections import Connections, PoolExhausted
-    from .deadline import DeadlineExceeded
     from .health.callbacks import keep_in_tmp, on_recycle
+    from .interruption import DeadlineExceeded
     from .reject import Reject
     from .retries import GaveUp, Retry, RetryBudget
     from .slow_down import SlowDown
@@ -30,7 +31,9 @@ __all__ = [
     "Reject",
     "Retry",
     "RetryBudget",
+    "SendFailed",
     "SlowDown",
+    "StorageFirstClient",
     "UnknownConfiguration",
     "UnknownDownstream",
     "add_correlation_id",
@@ -44,14 +47,16 @@ __all__ = [
 _HOMES = {
     "Call": "call",
     "ConfigurationUnavailable": "configured",
-    "DeadlineExceeded": "deadline",
     "Connections": "connections",
+    "DeadlineExceeded": "interruption",
     "GaveUp": "retries",
     "PoolExhausted": "connections",
     "Reject": "reject",
     "Retry": "retries",
     "RetryBudget": "retries",
+    "SendFailed": "client",
     "SlowDown": "slow_down",
+    "StorageFirstClient": "client",
     "UnknownConfiguration": "configured",
     "UnknownDownstream": "call",
     "add_correlation_id": "call",

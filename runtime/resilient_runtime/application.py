@@ -16,6 +16,7 @@ from .health.caretaker import Caretaker as HealthCaretaker
 from .in_progress import InProgress
 from .lifecycle import Caretaker, Guard, NoCaretaker, around
 from .per_event import per_event
+from .reserve import Reserve
 from .settings import DownstreamSettings, Settings
 from .status import StatusLines, Teller
 from .stores.dead_letters import DeadLetterQueue
@@ -69,12 +70,20 @@ def build(
         "clock": clock,
     }
     tell = Teller(emit)
-    refresh, known_secrets = _load_configuration(settings, emit, about)
+    reserve = Reserve()
+    refresh, known_secrets, irreplaceable = _load_configuration(settings, emit, about)
     # After the configuration: the user's module may need it while it is imported.
     function = find_handler(settings.handler)
     if caretaker is None:
         try:
-            caretaker = HealthCaretaker(settings.health, env=env, clock=clock, emit=emit)
+            caretaker = HealthCaretaker(
+                settings.health,
+                env=env,
+                clock=clock,
+                emit=emit,
+                reserve=reserve,
+                irreplaceable=irreplaceable,
+            )
         except Exception as error:  # noqa: BLE001  whoever looks after the environment must not keep it from work
             tell(StatusLines(**about).broken, "health", error)
             caretaker = NoCaretaker()
@@ -85,6 +94,7 @@ def build(
             facts=caretaker.facts,
             known_secrets=known_secrets,
             home=folder_of(settings.handler),
+            reserve=reserve,
         ),
     )
     in_progress = InProgress()
@@ -117,7 +127,7 @@ def build(
 
 def _deadline(settings: Settings, lines: StatusLines, tell: Teller, in_progress: InProgress) -> Deadline:
     def fired(firing: Firing) -> None:
-        tell(lines.deadline, in_progress.call, firing)
+        tell(lines.deadline, firing.subject, firing)
 
     def cannot(reason: str) -> None:
         tell(lines.unguarded, reason)
@@ -127,20 +137,28 @@ def _deadline(settings: Settings, lines: StatusLines, tell: Teller, in_progress:
         on_fire=fired,
         tell=cannot,
         home=folder_of(settings.handler),
+        subject=lambda: in_progress.call,
     )
 
 
 def _load_configuration(
     settings: Settings, emit: Callable[[str], None], about: Mapping[str, Any]
-) -> tuple[Callable[[], None] | None, Callable[[], frozenset[str]]]:
-    """What starts to renew the configuration, and what tells the secrets in it."""
+) -> tuple[Callable[[], None] | None, Callable[[], frozenset[str]], Callable[[], str | None]]:
+    """What starts to renew the configuration, what tells its secrets, and what of it cannot be had anew."""
     if not settings.configuration:
-        return None, frozenset
+        return None, frozenset, lambda: None
     # Late on purpose, here and below: most functions use neither, and both import much.
     from .configured import configuration
 
     configuration.load(settings.configuration, emit=emit, **about)
-    return configuration.refresh_in_background, configuration.known_secrets
+
+    def irreplaceable() -> str | None:
+        names = configuration.relied_on()
+        if not names:
+            return None
+        return f"the store of {', '.join(names)} does not answer, and what is there would be lost"
+
+    return configuration.refresh_in_background, configuration.known_secrets, irreplaceable
 
 
 def _made_idempotent(

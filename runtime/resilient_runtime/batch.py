@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .batch_budget import BatchBudget
 from .call import Boundary, Call, active_call
-from .deadline import exceeded_in
 from .in_progress import InProgress
+from .interruption import DeadlineExceeded, exceeded_in
 from .lifecycle import Guard, Remaining, kept_ms
 from .messages import group_of, read, records_of
 from .reject import Reject
@@ -103,10 +103,16 @@ class Batch:
         :returns: Lambda's partial batch response, naming the messages to return to the queue
         :raises ValueError: when the event is no SQS batch, before any message is touched: all of it returns
         """
-        records = records_of(event)
         invocation = _Invocation(
             str(getattr(context, "aws_request_id", "")), remaining, kept_ms(self._guard.margin)
         )
+        try:
+            records = records_of(event)
+        except ValueError as error:
+            call = Call(correlation_id=invocation.request_id, request_id=invocation.request_id)
+            self._tell(self._lines.started, call)
+            self._tell(self._lines.failed, call, 0.0, error, event)
+            raise
         returned: list[str] = []
         stopped: set[str] = set()
         self._budget.begin()
@@ -215,20 +221,23 @@ class Batch:
         seconds = self._clock.ticks() - started
         reason = text_of(getattr(reject, "reason", reject))
         cause = None if reject.__cause__ is None else describe(reject.__cause__)
+        rejection = Rejection(
+            reason=reason,
+            error=cause,
+            correlation_id=call.correlation_id,
+            attempt=call.attempt,
+            function_name=self._lines.function_name,
+            request_id=call.request_id,
+            rejected_at=self._lines.timestamp(),
+        )
         try:
-            labelled = self._dead_letters.store(
-                record,
-                Rejection(
-                    reason=reason,
-                    error=cause,
-                    correlation_id=call.correlation_id,
-                    attempt=call.attempt,
-                    function_name=self._lines.function_name,
-                    request_id=call.request_id,
-                    rejected_at=self._lines.timestamp(),
-                ),
-            )
-        except Exception as error:  # noqa: BLE001  whatever kept it from being stored, the message returns
+            try:
+                # A queue that does not answer must not cost the batch what it has completed.
+                self._guard.enter()
+                labelled = self._dead_letters.store(record, rejection)
+            finally:
+                self._guard.leave()
+        except (Exception, DeadlineExceeded) as error:  # noqa: BLE001  whatever kept it from being stored
             self._failed(record, call, started, error, reason=reason, remedy=_NOT_STORED)
             return False
         if self._returns is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -60,8 +59,8 @@ class _Open:
 _OPEN = _Open()
 
 
-# Not frozen: it is made once per message, and a frozen dataclass takes three times as long.
-@dataclass(kw_only=True, slots=True, eq=False)
+# Neither a dataclass, which would import inspect and ast (15 ms of every cold start), nor a named tuple: the
+# pipeline fills it in as it reads the message.
 class Call:
     """One delivery of one message (or, in mode ``event``, one invocation).
 
@@ -85,19 +84,56 @@ class Call:
     :param crossing: the downstream call in progress, else the last one, for whoever tells what went on
     """
 
-    correlation_id: str = "none"
-    idempotency_key: str = "none"
-    message_id: str | None = None
-    attempt: int = 1
-    attributes: Mapping[str, str | bytes] = field(default_factory=dict)
-    event: Mapping[str, Any] | None = None
-    request_id: str = ""
-    downstreams: Mapping[str, DownstreamSettings] | None = None
-    boundary: Boundary = _OPEN
-    remaining: Callable[[], int] | None = None
-    clock: Clock = SYSTEM_CLOCK
-    margin_ms: int = 500
-    crossing: Crossing | None = None
+    __slots__ = (
+        "attempt",
+        "attributes",
+        "boundary",
+        "clock",
+        "correlation_id",
+        "crossing",
+        "downstreams",
+        "event",
+        "idempotency_key",
+        "margin_ms",
+        "message_id",
+        "remaining",
+        "request_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        correlation_id: str = "none",
+        idempotency_key: str = "none",
+        message_id: str | None = None,
+        attempt: int = 1,
+        attributes: Mapping[str, str | bytes] | None = None,
+        event: Mapping[str, Any] | None = None,
+        request_id: str = "",
+        downstreams: Mapping[str, DownstreamSettings] | None = None,
+        boundary: Boundary = _OPEN,
+        remaining: Callable[[], int] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        margin_ms: int = 500,
+        crossing: Crossing | None = None,
+    ) -> None:
+        self.correlation_id = correlation_id
+        self.idempotency_key = idempotency_key
+        self.message_id = message_id
+        self.attempt = attempt
+        self.attributes: Mapping[str, str | bytes] = {} if attributes is None else attributes
+        self.event = event
+        self.request_id = request_id
+        self.downstreams = downstreams
+        self.boundary = boundary
+        self.remaining = remaining
+        self.clock = clock
+        self.margin_ms = margin_ms
+        self.crossing = crossing
+
+    def __repr__(self) -> str:
+        what = "" if self.message_id is None else f", message_id={self.message_id!r}, attempt={self.attempt}"
+        return f"Call(correlation_id={self.correlation_id!r}{what})"
 
     def remaining_ms(self) -> int:
         """Milliseconds until Lambda ends this invocation, whatever it is doing then."""
@@ -201,11 +237,21 @@ class Crossing:
 
 
 def outcome_of(error: BaseException | None) -> str:
-    """How a downstream call ended: ``succeeded``, ``failed``, or ``rejected`` (it said no)."""
+    """How a downstream call ended: ``succeeded``, ``failed``, ``rejected`` (it said no), or ``throttled``."""
     if error is None:
         return "succeeded"
-    # Whoever says no to one order is well: a rejection must never count against the downstream.
-    return "rejected" if isinstance(error, Reject) else "failed"
+    # Whoever says no to one order is well, and so is who asks for fewer calls: neither must ever count
+    # against the downstream.
+    if isinstance(error, Reject):
+        return "rejected"
+    return "throttled" if _asks_for_less(error) else "failed"
+
+
+def _asks_for_less(error: BaseException) -> bool:
+    # Our own GaveUp and Throttled say so; the exceptions of requests and httpx carry the answer 429.
+    if getattr(error, "throttled", False) is True:
+        return True
+    return getattr(getattr(error, "response", None), "status_code", None) == 429
 
 
 active_call: ContextVar[Call | None] = ContextVar("resilient_call", default=None)

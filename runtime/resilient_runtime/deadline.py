@@ -9,78 +9,26 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
 from __future__ import annotations
 
 import sys
-from _thread import get_ident
 from collections.abc import Callable
-from contextlib import suppress
-from types import FrameType, TracebackType
-from typing import NamedTuple
+from typing import Any
 
-from .stacks import doing, in_finalizer, of_all_threads
+from .armed import Armed, Firing
+from .interruption import DeadlineExceeded
 from .watchdog import WATCHDOG, Watchdog
 
 __all__ = [
     "Deadline",
-    "DeadlineExceeded",
     "Firing",
-    "InvocationTimedOut",
-    "exceeded_in",
     "margin_for",
-    "timed_out",
 ]
 
 _LEAST_MARGIN = 0.2
 _MOST_MARGIN = 1.0
 _SHARE = 0.1
-_TIMES = 3
-"""How often one invocation is interrupted at most: each time when half of what was left is gone."""
-
-_AGAIN = 0.005
-"""Seconds after which an interruption that came at a bad moment is tried again."""
-
-_PATIENCE = 10
-"""How often it is tried again before it is done at a bad moment."""
-
 _LONGEST = 86_400.0
 """Seconds beyond which a context is not Lambda's, whose longest invocation has 900."""
 
 _NEVER = float("inf")
-
-
-# It says what happened, like KeyboardInterrupt; and it must not be an Exception.
-class DeadlineExceeded(BaseException):
-    """The handler's time is up; Lambda ends the invocation in a moment.
-
-    A ``BaseException``, so that ``except Exception`` in a retry loop does not swallow it. Catch it to return
-    what is done so far; clean up in ``finally`` or ``with``, within about half of the margin.
-    """
-
-
-# What Lambda shows as the errorType; a plain statement as the others.
-class InvocationTimedOut(Exception):  # noqa: N818
-    """The invocation was ended by its deadline, before Lambda's timeout.
-
-    An ``Exception``, as a ``DeadlineExceeded`` that left the handler would end the execution environment.
-    """
-
-
-class Firing(NamedTuple):
-    """What is known at the moment of the deadline.
-
-    :param times: 1 for the first in this invocation; more when the handler still runs after it was
-        interrupted
-    :param doing: where the handler is: file, line and function of the user's own code, and what that waits in
-    :param stacks: the handler's frames and those of all other threads, at most 8,192 characters
-    :param ran: seconds since the invocation began
-    :param left: seconds until Lambda's timeout
-    :param cannot_interrupt: why the handler cannot be interrupted; None when it is about to be
-    """
-
-    times: int
-    doing: str
-    stacks: str
-    ran: float
-    left: float
-    cannot_interrupt: str | None
 
 
 def margin_for(seconds: float, setting: float | None = None) -> float:
@@ -106,6 +54,7 @@ class Deadline:
         so context variables are not those of the handler; what it raises is dropped
     :param tell: is told once why handlers of this environment cannot be interrupted
     :param home: the folder of the user's code; the files in it are named relative to it
+    :param subject: what is being worked on. It is asked in another thread, while the handler runs
     """
 
     def __init__(
@@ -116,13 +65,19 @@ class Deadline:
         watchdog: Watchdog = WATCHDOG,
         tell: Callable[[str], None] | None = None,
         home: str = "",
+        subject: Callable[[], Any] = lambda: None,
     ) -> None:
         self._setting = setting
         self.on_fire = on_fire
-        self._watchdog = watchdog
+        self.watchdog = watchdog
+        """Who looks at the invocations."""
         self._tell = tell
         self.home = home
-        self._armed: _Armed | None = None
+        self.subject = subject
+        self.broke_off = False
+        """Whether an interruption has ended the user's code in the middle of something, in this invocation or
+        the last. One that the user's code caught is its own affair."""
+        self._armed: Armed | None = None
         self._remaining: Callable[[], int] | None = None
         self.margin = margin_for(0, setting)
         """Seconds that are kept back from the handler at the invocation's end."""
@@ -145,21 +100,23 @@ class Deadline:
             sensible (a test's context), nothing is guarded
         """
         self.disarm()
+        self.broke_off = False
         self._remaining = remaining
         left = _seconds(remaining)
         if left is None or not 0 < left < _LONGEST:
             return
         self.margin = margin_for(left, self._setting)
-        now = self._watchdog.ticks()
+        now = self.watchdog.ticks()
         seconds = _time_for_handler(left, self.margin)
-        self._armed = armed = _Armed(self, now, left, now + seconds)
+        self._armed = armed = Armed(self, now, left, now + seconds)
         if self._setting == 0:
             return
-        # Where Python itself is stuck, all stacks are dumped when four tenths of the margin are gone.
-        watching = self._watchdog.watch(armed, seconds=seconds, dump=seconds + (left - seconds) * 0.4)
-        if watching and self._tell is not None and self._watchdog.cannot_interrupt is not None:
+        # Where Python itself is stuck, the stack is dumped when half of the margin is gone: not earlier, as
+        # the watchdog may have to wait for its turn among busy threads.
+        watching = self.watchdog.watch(armed, seconds=seconds, dump=(seconds + left) / 2)
+        if watching and self._tell is not None and self.watchdog.cannot_interrupt is not None:
             tell, self._tell = self._tell, None
-            tell(self._watchdog.cannot_interrupt)
+            tell(self.watchdog.cannot_interrupt)
 
     def disarm(self) -> None:
         """The invocation is over; call it before its answer is given."""
@@ -167,7 +124,7 @@ class Deadline:
         armed = self._armed
         if armed is not None:
             armed.inside = None
-            self._watchdog.stop(armed)
+            self.watchdog.stop(armed)
             self._armed = None
 
     def enter(self) -> None:
@@ -187,109 +144,8 @@ class Deadline:
         armed = self._armed
         if armed is not None:
             armed.inside = None
-
-
-class _Armed:
-    """One invocation that is being watched. A new one each time, so that nothing late reaches the next."""
-
-    __slots__ = (
-        "_again",
-        "_began",
-        "_deadline",
-        "_patience",
-        "_stage",
-        "_text",
-        "_wanted",
-        "due",
-        "ends",
-        "inside",
-        "passed",
-        "thread",
-        "times",
-    )
-
-    def __init__(self, deadline: Deadline, now: float, left: float, due: float) -> None:
-        self._deadline = deadline
-        self._began = now
-        self.ends = now + left
-        self.due = self._stage = due
-        self.thread = get_ident()
-        self.inside: FrameType | None = None
-        """The frame that called the user's code; None while that does not run."""
-        self.passed = False
-        self.times = 0
-        self._wanted = False
-        self._again = False
-        self._patience = _PATIENCE
-        self._text = ""
-
-    def look(self) -> float:
-        """See ``Watched``; called in the watchdog's thread."""
-        deadline = self._deadline
-        now = deadline._watchdog.ticks()
-        if now >= self._stage:
-            late = self.passed
-            self.passed = True
-            if late or self.inside is not None:
-                self.times += 1
-                self._fire(now)
-            self._stage = now + max((self.ends - now) / 2, _AGAIN) if self.times < _TIMES else _NEVER
-        elif self._again:
-            self._again = False
-            self._patience -= 1
-            deadline._watchdog.interrupt(self)
-        # While an interruption is on its way, it is looked after: the moment may have been a bad one.
-        return min(self._stage, now + _AGAIN) if self._wanted and self.inside is not None else self._stage
-
-    def _fire(self, now: float) -> None:
-        deadline = self._deadline
-        frames = sys._current_frames()
-        entered = self.inside
-        what = doing(frames.get(self.thread), entered, home=deadline.home)
-        self._text = self.message(f"at {what}")
-        firing = Firing(
-            times=self.times,
-            doing=what,
-            stacks=of_all_threads(frames, self.thread, entered),
-            ran=now - self._began,
-            left=self.ends - now,
-            cannot_interrupt=(
-                deadline._watchdog.cannot_interrupt
-                if entered is not None
-                else "it is not in the handler's code"
-            ),
-        )
-        # Before it is told: if telling blocks, the watchdog's second step interrupts in its place.
-        self._wanted = True
-        with suppress(Exception):  # telling must not keep the handler from being interrupted
-            deadline.on_fire(firing)
-        # Else this thread, which waits from now on, would keep the handler's variables alive.
-        del frames, entered
-        if self._wanted and self.inside is not None:
-            deadline._watchdog.interrupt(self)
-
-    def interruption(self, frame: FrameType | None) -> BaseException | None:
-        """See ``Watched``; called in the handler's thread."""
-        entered = self.inside
-        if entered is None or not self._wanted:
-            return None
-        # Our own frame is the innermost: the handler is about to begin, or has just returned.
-        ours = frame is entered or (frame is not None and frame.f_globals is globals())
-        # An exception that leaves __del__ is printed and dropped.
-        if self._patience > 0 and (ours or in_finalizer(frame, entered)):
-            self._again = True
-            return None
-        self._wanted = False
-        return DeadlineExceeded(self._text)
-
-    def message(self, what: str) -> str:
-        """What to tell the handler and Lambda."""
-        now = self._deadline._watchdog.ticks()
-        return (
-            f"interrupted after {now - self._began:.2f} s, {max(self.ends - now, 0):.2f} s before Lambda's "
-            f"timeout, {what}. Give what it waits for a shorter timeout, do less per invocation, or raise "
-            "the function's timeout"
-        )
+            if armed.interrupted and sys.exc_info()[1] is not None:
+                self.broke_off = True
 
 
 def _seconds(remaining: Callable[[], int] | None) -> float | None:
@@ -301,32 +157,3 @@ def _seconds(remaining: Callable[[], int] | None) -> float | None:
     except Exception:  # noqa: BLE001
         return None
     return left / 1000 if isinstance(left, int | float) else None
-
-
-def exceeded_in(error: BaseException) -> DeadlineExceeded | None:
-    """The deadline's exception in ``error``: itself, or inside what ``asyncio.TaskGroup`` made of it."""
-    if isinstance(error, DeadlineExceeded):
-        return error
-    if isinstance(error, BaseExceptionGroup):
-        for one in error.exceptions:
-            found = exceeded_in(one)
-            if found is not None:
-                return found
-    return None
-
-
-def timed_out(error: BaseException) -> InvocationTimedOut:
-    """What leaves to Lambda in place of ``error``, with the handler's stack."""
-    found = exceeded_in(error)
-    return InvocationTimedOut(str(found or error)).with_traceback(_without_ours(error.__traceback__))
-
-
-def _without_ours(trace: TracebackType | None) -> TracebackType | None:
-    """``trace`` without the frames at its end in which the exception was made."""
-    last = trace
-    while last is not None and last.tb_next is not None:
-        if last.tb_next.tb_frame.f_code is Watchdog.on_signal.__code__:
-            last.tb_next = None
-        else:
-            last = last.tb_next
-    return trace

@@ -11,6 +11,7 @@ from json.encoder import encode_basestring_ascii as _quote
 from typing import TYPE_CHECKING, Any
 
 from .call import Call
+from .reserve import Reserve
 from .settings import RedactionSettings
 from .traces import frames_of, stack_of, user_frames
 
@@ -28,6 +29,7 @@ class Diagnostics:
     :param facts: what is known of the execution environment
     :param known_secrets: texts that must appear in no record: the secrets that the function was given
     :param home: the folder of the user's code; the files in it are named relative to it
+    :param reserve: descriptors for what a first failure imports. Default: none
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class Diagnostics:
         facts: Callable[[], Mapping[str, Any]] = dict,
         known_secrets: Callable[[], frozenset[str]] = frozenset,
         home: str = "",
+        reserve: Reserve | None = None,
     ) -> None:
         self._redaction = redaction
         self._facts = facts
         self._known_secrets = known_secrets
         self._home = home
+        self._reserve = reserve or Reserve(0)
         self._redactor: Redactor | None = None
 
     def text(self, text: str) -> str:
@@ -94,6 +98,8 @@ class Diagnostics:
     def _redact(self) -> Redactor:
         if self._redactor is None:
             # Late on purpose: its regular expressions take milliseconds, and most invocations do not fail.
+            # It may be just the lack of descriptors that is to be told.
+            self._reserve.release()
             from .redaction import Redactor
 
             self._redactor = Redactor(self._redaction, known_secrets=self._known_secrets)

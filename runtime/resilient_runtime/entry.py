@@ -14,9 +14,12 @@ __all__ = ["handler"]
 
 try:
     handler = build(os.environ)
-except Exception:
+except BaseException:  # a module may call sys.exit() for want of its configuration
     # Late: a start that succeeds, as nearly all do, has no need of it.
     from .health.recycle import start_again_after_failure
 
-    start_again_after_failure(os.environ)
-    raise
+    if not start_again_after_failure(os.environ):
+        raise
+    from .late_start import built_when_called
+
+    handler = built_when_called(build, os.environ)

@@ -15,6 +15,7 @@ from json.encoder import encode_basestring_ascii as _quote
 from typing import Any
 
 from .correlation import accepted_detail, envelope_of
+from .cutting import beginning, shortened
 from .json_paths import State, below, parse
 from .secrets_in_text import HIDDEN
 
@@ -151,8 +152,8 @@ class EventText:
 
     def _name(self, key: str, written: set[str]) -> None:
         longest = max(min(_LONGEST_NAME, self._left // 12), 8)
-        shown = self._hide(key[: longest + self._beyond])
-        if len(shown) > longest:
+        shown, more = beginning(key, longest, beyond=self._beyond, hide=self._hide)
+        if more or len(shown) > longest:
             shown = f"{shown[:longest]}…"
         if shown in written:
             shown = f"{shown} ({len(written) + 1})"
@@ -247,18 +248,12 @@ class EventText:
         self._put(_quote(f"[{len(text):,} characters]"))
 
     def _text(self, text: str) -> None:
-        # Hidden first and cut afterwards: half a secret is still one.
-        shown = self._hide(text[: _LONGEST_STRING + self._beyond])
-        cut = len(text) > _LONGEST_STRING + self._beyond
-        quoted = _quote(_shortened(shown, _LONGEST_STRING, len(text), cut=cut))
+        shown, more = beginning(text, _LONGEST_STRING, beyond=self._beyond, hide=self._hide)
+        quoted = _quote(shortened(shown, _LONGEST_STRING, length=len(text), more=more))
         if len(quoted) > max(self._left, 96):
             # One letter may take twelve: two escaped surrogates.
-            quoted = _quote(_shortened(shown, max(self._left // 12, 8), len(text), cut=cut))
+            quoted = _quote(shortened(shown, max(self._left // 12, 8), length=len(text), more=more))
         self._put(quoted)
-
-
-def _shortened(shown: str, longest: int, length: int, *, cut: bool) -> str:
-    return f"{shown[:longest]}… ({length:,} characters)" if cut or len(shown) > longest else shown
 
 
 def _class_of(value: object) -> str:

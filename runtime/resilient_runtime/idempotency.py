@@ -20,7 +20,7 @@ from typing import Any, cast
 
 from .batch import refuse_unfinished
 from .call import Call
-from .deadline import DeadlineExceeded
+from .interruption import DeadlineExceeded
 from .rare_records import RareRecords
 from .settings import IdempotencySettings
 
@@ -193,7 +193,7 @@ def _tell(records: RareRecords, status: str, members: dict[str, Any], *, counts:
 
 
 def _explain(error: BaseException, table: str) -> str:
-    from .stores.clients import code_of, said_by
+    from .stores.refusals import code_of, said_by
 
     cause = error.__cause__ or error
     said = said_by(cause) if isinstance(cause, Exception) else str(cause)

@@ -42,6 +42,9 @@ class Caretaker(Protocol):
     def end(self, remaining_ms: Remaining) -> None:
         """After the handler, whatever became of it."""
 
+    def broken_off(self) -> None:
+        """The handler was ended in the middle of something; called before ``end``."""
+
     def facts(self) -> Mapping[str, Any]:
         """What a FAILED record says of the environment: its age, the invocation's number, its health."""
         ...
@@ -56,6 +59,9 @@ class Guard(Protocol):
 
     margin: float
     """Seconds before Lambda's timeout at which it interrupts; 0 when there is no such time."""
+
+    broke_off: bool
+    """Whether it has ended the user's code in the middle of something, in this invocation or the last."""
 
     @property
     def passed(self) -> bool:
@@ -88,6 +94,9 @@ class NoCaretaker:
     def end(self, remaining_ms: Remaining) -> None:
         """Nothing."""
 
+    def broken_off(self) -> None:
+        """Nothing."""
+
     def facts(self) -> Mapping[str, Any]:
         """No facts are known."""
         return {}
@@ -102,6 +111,7 @@ class NoGuard:
 
     margin = 0.0
     passed = False
+    broke_off = False
 
     def left(self) -> float:
         """For ever."""
@@ -184,6 +194,8 @@ def around(
             except Exception as error:  # noqa: BLE001
                 tell_once("deadline", error)
             try:
+                if guard.broke_off:
+                    caretaker.broken_off()
                 end(remaining)
             except Exception as error:  # noqa: BLE001
                 tell_once("health", error)

@@ -7,9 +7,9 @@ from typing import Any
 
 from .call import Boundary, Call, active_call
 from .correlation import first_valid, fresh_id, from_event, idempotency_key_of
-from .deadline import exceeded_in, timed_out
 from .handler_lookup import Handler
 from .in_progress import InProgress
+from .interruption import exceeded_in, timed_out
 from .lifecycle import Guard, Remaining, Work, kept_ms
 from .settings import DownstreamSettings
 from .status import StatusLines, Teller

@@ -12,8 +12,7 @@ from __future__ import annotations
 import json
 from binascii import a2b_base64
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .correlation import ATTRIBUTE
 
@@ -31,8 +30,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quota
 _REASON_LENGTHS = (4096, 1024, 256, 64, 0)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rejection:
+class Rejection(NamedTuple):
     """Why a message was given up, and what was known then.
 
     :param reason: the handler's own words

@@ -52,9 +52,7 @@ class GaveUp(Exception):  # noqa: N818
     ) -> None:
         tries = "attempt" if attempts == 1 else "attempts"
         how = sign.text or repr(last)
-        super().__init__(
-            f"{what}: gave up after {attempts} {tries} in {seconds:.1f} s: {why}; last: {how}"
-        )
+        super().__init__(f"{what}: gave up after {attempts} {tries} in {seconds:.1f} s: {why}; last: {how}")
         self.attempts = attempts
         self.seconds = seconds
         self.why = why
@@ -120,8 +118,13 @@ class Retry:
     :param total: seconds that all attempts and waits together may take. Default: as long as the invocation
         has, less half a second to report in; outside of one, as long as the attempts last
     :param also: exceptions that are worth another attempt besides those of the network, such as
-        ``psycopg.OperationalError``
+        ``psycopg.OperationalError``; never ``GaveUp``
     :param budget: what the retries are taken from. Default: one that all policies of the environment share
+    :param clock: the time. Default: the machine's
+    :param random: a number from 0 up to but not including 1. Default: by the operating system
+    :param sleep: waits so many seconds. Default: ``time.sleep``
+    :param left: seconds that the work in progress may still take, None for no end. Default: as the call in
+        progress has it
     :raises ValueError: when a number is out of its range
     """
 
@@ -200,7 +203,7 @@ class Retry:
         keyed = any(name.lower() == "idempotency-key" for name in sent)
         return self._repeat(
             lambda: send(method, url, headers=sent, **options),
-            what=f"{method} {_without_query(url)}",
+            what=f"{method} {_without_secrets(url)}",
             repeatable=keyed or method.upper() in IDEMPOTENT_METHODS,
         )
 
@@ -232,7 +235,9 @@ class Retry:
             result = once()
         except Exception as error:  # noqa: BLE001  judged, and raised again unless it passes
             sign = read_sign(error, now=self.clock.wall())
-            if sign.kind == "done" and self.also and isinstance(error, self.also):
+            # A policy within this one has tried already: attempts would multiply.
+            wanted = isinstance(error, self.also) and not isinstance(error, GaveUp)
+            if sign.kind == "done" and wanted:
                 sign = Sign("failed", text=f"{type(error).__name__}: {error}"[:300])
             return _Raised(error), sign
         return result, read_sign(result, now=self.clock.wall())
@@ -294,6 +299,8 @@ def decide(sign: Sign, *, attempt: int, policy: Retry, left: float | None) -> fl
     return wait
 
 
-def _without_query(url: str) -> str:
-    # Queries hold tokens, and messages end in logs.
-    return url.partition("?")[0]
+def _without_secrets(url: str) -> str:
+    # Queries hold tokens, what stands before the host passwords, and messages end in logs.
+    scheme, mark, rest = url.partition("?")[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"

@@ -42,6 +42,7 @@ _NOT_SENT = frozenset(
         "httpx.ConnectTimeout",
         "httpx.PoolTimeout",
         "requests.ConnectTimeout",
+        "resilient_runtime.NotReached",
         "socket.gaierror",
         "urllib3.ConnectTimeoutError",
         "urllib3.NewConnectionError",
@@ -51,12 +52,12 @@ _NOT_SENT = frozenset(
 # client can read gets no better.
 _LASTING = frozenset(
     {
+        "http.InvalidURL",
         "httpx.ProxyError",
         "httpx.UnsupportedProtocol",
         "requests.InvalidURL",
         "requests.ProxyError",
         "requests.SSLError",
-        "resilient_runtime.GaveUp",
         "resilient_runtime.PoolExhausted",
         "ssl.SSLCertVerificationError",
         "urllib3.SSLError",

@@ -31,7 +31,8 @@ _TOKENS = (
 )
 _SCHEME = r"(?i)\b(bearer(?=.{8})|(?:basic|negotiate)(?=.{16}))(?:[ \t]{1,8}|%20|\+)[\w.~+/-]{8,}=*"
 _USER_OF_URL = r"://[^/\s@\"'<>]{1,256}@"
-_EMAIL = r"[\w.+'~-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
+# The quote that a text begins with is not the name's.
+_EMAIL = r"[\w.+~-][\w.+'~-]{0,63}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
 
 # ``token=…``, ``"token": "…"``, ``\"token\": …``, ``a[token]=…``, ``Cookie: …``: from the beginning of a
 # name only, so that a long word is looked at once.

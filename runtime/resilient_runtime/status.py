@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from json.encoder import encode_basestring_ascii as _quote
 from typing import TYPE_CHECKING, ParamSpec
 
 from .call import Call, outcome_of
 from .clock import SYSTEM_CLOCK, Clock
+from .cutting import beginning, shortened
 from .diagnostics import Diagnostics
 from .settings import METRICS_NAMESPACE
 
@@ -33,8 +33,9 @@ __all__ = ["StatusLines", "Teller", "describe", "text_of"]
 _P = ParamSpec("_P")
 
 _LONGEST_TEXT = 4096
+_UNSEARCHED = "[hidden: it could not be searched for secrets]"
 # Looked at past the cut, so that a secret across it is known as one.
-_BEYOND = 256
+_BEYOND = 4096
 _ENDS = ("Completed", "Failed", "Rejected")
 # A metric that never had data makes metric math over it empty, and an alarm on what started and did not end
 # silent, just where nothing ever completed. So each start counts none of each end.
@@ -194,7 +195,11 @@ class StatusLines:
     def _shown(self, value: object) -> str:
         """What ``text_of`` says, without its secrets."""
         text = _printed(value)
-        return _cut(self._diagnostics.text(text[: _LONGEST_TEXT + _BEYOND]), len(text))
+        try:
+            shown, more = beginning(text, _LONGEST_TEXT, beyond=_BEYOND, hide=self._diagnostics.text)
+        except Exception:  # noqa: BLE001  a record is wanted most where nothing works any more
+            return _UNSEARCHED
+        return shortened(shown, _LONGEST_TEXT, length=len(text), more=more)
 
     def _stack(self, error: BaseException) -> str:
         try:
@@ -238,14 +243,16 @@ class Teller:
 
     def __call__(self, write: Callable[_P, str], /, *arguments: _P.args, **named: _P.kwargs) -> None:
         """Tell what ``write`` makes of the arguments."""
-        with suppress(Exception):
+        try:  # noqa: SIM105  suppress() takes as long as the rest of this function
             self._emit(write(*arguments, **named))
+        except Exception:  # noqa: BLE001, S110
+            pass
 
 
 def text_of(value: object) -> str:
     """``value`` as text, whatever it is: at most 4,096 characters, and never an exception."""
     text = _printed(value)
-    return _cut(text, len(text))
+    return shortened(text, _LONGEST_TEXT, length=len(text), more=False)
 
 
 def describe(error: BaseException) -> str:
@@ -259,10 +266,6 @@ def _printed(value: object) -> str:
         return value if type(value) is str else str(value)
     except Exception:  # noqa: BLE001  a reason that cannot be printed must not cost the message
         return f"<{type(value).__name__} that cannot be printed>"
-
-
-def _cut(text: str, length: int) -> str:
-    return f"{text[:_LONGEST_TEXT]}… ({length:,} characters)" if len(text) > _LONGEST_TEXT else text
 
 
 def _directive(dimensions: str, metrics: tuple[str, ...]) -> str:

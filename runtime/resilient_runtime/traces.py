@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 
+from .cutting import beginning
+
 __all__ = ["frames_of", "stack_of", "user_frames"]
 
 _LONGEST = 8192
@@ -36,9 +38,9 @@ def stack_of(error: BaseException, *, text: Callable[[str], str], code: Callable
         if entry.lstrip(" |+-").startswith('File "'):
             shown = code(entry)
         else:
-            shown = text(entry[: _LONGEST_MESSAGE + 256])[:_LONGEST_MESSAGE]
-            if len(entry) > len(shown) and not shown.endswith("\n"):
-                shown += "…\n"
+            shown, more = beginning(entry, _LONGEST_MESSAGE, beyond=_LONGEST_MESSAGE, hide=text)
+            if more or len(shown) > _LONGEST_MESSAGE:
+                shown = f"{shown[:_LONGEST_MESSAGE]}…\n"
         kept.append(shown)
         length += len(shown)
         if length > _LONGEST:

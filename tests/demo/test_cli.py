@@ -25,9 +25,9 @@ def test_only_what_exists_is_listed() -> None:
     """The help lists the commands of this version."""
     result = CliRunner().invoke(cli._app(), ["--help"], env={"COLUMNS": "100"})
     assert result.exit_code == 0
-    for command in ("demo", "local", "version"):
+    for command in ("demo", "local", "soak", "version"):
         assert command in result.output
-    for later in ("forecast", "redrive", "soak"):
+    for later in ("forecast", "redrive"):
         assert later not in result.output
 
 
@@ -42,7 +42,7 @@ def test_a_missing_extra_is_told_with_its_command(
 ) -> None:
     """Without the extra's packages the command names the one that is missing and what to run."""
     for name in list(sys.modules):
-        if name.startswith("resilient_constructs.demo"):
+        if name.startswith(("resilient_constructs.demo", "resilient_constructs.soak")):
             monkeypatch.delitem(sys.modules, name)
         if name == missing or name.startswith(f"{missing}."):
             monkeypatch.setitem(sys.modules, name, None)

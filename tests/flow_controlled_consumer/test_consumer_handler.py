@@ -142,22 +142,28 @@ def test_handler_faults_are_told_with_all_the_others(stack: Stack, tmp_path: Pat
 
 
 def test_a_copy_costs_at_most_25_round_trips(tmp_path: Path) -> None:
-    """Queues, function, mapping, alarms and dashboard of one further consumer cost at most 25 requests."""
+    """Queues, function, mapping, alarms and dashboard of one further consumer, its folder its own or not."""
     (tmp_path / "delivery.py").write_text("def deliver(order, call): ...\n")
     handler = Handler.from_directory(tmp_path, "delivery.deliver")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "billing.py").write_text("def bill(order, call): ...\n")
+    another = Handler.from_directory(tmp_path / "other", "billing.bill")
     stack = Stack(App(), "Shop")
     courier = Downstream(stack, "Courier", requests_per_second=100)
     on_call = OnCall(stack, "OnCall", email="ops@example.com")
 
-    def make(name: str) -> None:
+    def make(name: str, handler: Handler) -> None:
         FlowControlledConsumer(
             stack, name, handler=handler, downstream=courier, max_concurrency=10, on_call=on_call
         )
 
-    make("First")
-    with count_jsii() as requests:
-        make("Second")
-    assert requests.count <= 25, requests.by_target
+    make("First", handler)
+    with count_jsii() as same:
+        make("Second", handler)
+    with count_jsii() as own:
+        make("Third", another)
+    assert same.count <= 24, same.by_target
+    assert own.count <= 25, own.by_target
 
 
 def test_a_dependency_that_cannot_be_packed_names_its_consumer(stack: Stack, tmp_path: Path) -> None:

@@ -145,8 +145,7 @@ def test_the_courier_dashboard_reads_like_the_data_flow(courier: dict[str, Any])
 
 
 def test_the_courier_queries_search_api_and_function_alike(courier: dict[str, Any]) -> None:
-    """The story of one correlation id begins at the API's door and ends in the handler."""
+    """The story of one correlation id begins at the API's door; what leaks is asked of functions alone."""
     queries = [r for r in courier["Resources"].values() if r["Type"] == "AWS::Logs::QueryDefinition"]
 
-    assert len(queries) == 4
-    assert all(len(query["Properties"]["LogGroupNames"]) == 2 for query in queries)
+    assert sorted(len(query["Properties"]["LogGroupNames"]) for query in queries) == [1, 1, 2, 2]

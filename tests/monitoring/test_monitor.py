@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, CfnParameter, Stack
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Match, Template
 
 from resilient_constructs.monitoring import (
     Lane,
+    LogGroup,
     Math,
     Metric,
     OnCall,
@@ -289,6 +291,16 @@ def test_the_saved_queries_search_the_logs_of_every_section(template: Template) 
     ]
 
 
+def test_what_leaks_is_asked_of_functions_only() -> None:
+    """An API's access log has no LEAK or DEADLINE records, so nothing is saved that searches it for them."""
+    stack = Stack(App(), "Shop")
+    section = dataclasses.replace(SECTION, lane=Lane.ENTRY, log_groups=("access",))
+    monitor(stack, signals=[], section=section, on_call=None)
+
+    found = Template.from_stack(stack).find_resources("AWS::Logs::QueryDefinition")
+    assert set(found) == {"ResilientConstructsStoryQuery", "ResilientConstructsNeverCompletedQuery"}
+
+
 def test_a_query_over_more_log_groups_than_it_may_search_is_split() -> None:
     """The 51st log group goes to a second set of queries."""
     stack = Stack(App(), "Shop")
@@ -324,6 +336,41 @@ def test_values_that_only_cloudformation_knows_pass() -> None:
         {"Dimensions": [{"Name": "QueueName", "Value": name}], "Threshold": {"Ref": "Limit"}},
     )
     template.has_resource_properties("AWS::Logs::QueryDefinition", {"LogGroupNames": [name]})
+
+
+def test_the_names_of_all_log_groups_are_read_together() -> None:
+    """However many constructs give a log group instead of its name, synth asks for no single name."""
+    stack = Stack(App(), "Shop")
+    groups: list[LogGroup | str] = [logs.LogGroup(stack, f"Group{number}") for number in range(4)]
+    imported = logs.LogGroup.from_log_group_name(stack, "Imported", "/shop/legacy")
+    groups += [imported, "access", "/shop/legacy"]
+    for number, group in enumerate(groups):
+        section = dataclasses.replace(SECTION, log_groups=(group,))
+        monitor(sqs.Queue(stack, f"Q{number}"), signals=[], section=section, on_call=None)
+
+    with count_jsii() as requests:
+        template = Template.from_stack(stack)
+
+    assert requests.by_target["get logGroupName"] == 0
+    references = [{"Ref": stack.get_logical_id(group.node.default_child)} for group in groups[:4]]  # type: ignore[union-attr]
+    for query in template.find_resources("AWS::Logs::QueryDefinition").values():
+        assert query["Properties"]["LogGroupNames"] == [*references, "/shop/legacy", "access"]
+    (body,) = dashboards_of(stack).values()
+    searches = [widget["properties"]["query"] for widget in body["widgets"] if widget["type"] == "log"]
+    assert searches
+    assert all("SOURCE '/shop/legacy' | SOURCE 'access'" in search for search in searches)
+
+
+def test_a_log_group_of_another_stack_is_searched_too() -> None:
+    """Its name crosses as an export, as it would have where it had been asked for."""
+    app = App()
+    group = logs.LogGroup(Stack(app, "Logs"), "Group")
+    stack = Stack(app, "Shop")
+    section = dataclasses.replace(SECTION, log_groups=(group,))
+    monitor(sqs.Queue(stack, "Q"), signals=[], section=section, on_call=None)
+
+    for query in Template.from_stack(stack).find_resources("AWS::Logs::QueryDefinition").values():
+        assert list(query["Properties"]["LogGroupNames"][0]) == ["Fn::ImportValue"]
 
 
 def test_a_construct_costs_one_request_per_alarm_and_one_for_its_stack() -> None:

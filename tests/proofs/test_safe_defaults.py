@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from example_templates import TEMPLATES, resources
+from resilient_runtime.settings import Settings
 
 from resilient_constructs.testing import assert_alarms_explain_themselves
 
@@ -124,6 +125,37 @@ def test_functions_are_traced_and_log_json(function: dict[str, Any]) -> None:
     assert function["TracingConfig"] == {"Mode": "Active"}
     assert function["LoggingConfig"]["LogFormat"] == "JSON"
     assert set(function["LoggingConfig"]["LogGroup"]) == {"Ref"}
+
+
+@functions
+def test_environments_are_cured_and_handlers_interrupted(function: dict[str, Any]) -> None:
+    """Every function cleans up, recycles and is interrupted in time; the last resort has to be asked for."""
+    variables = function["Environment"]["Variables"]
+    told = Settings.from_env({name: text for name, text in variables.items() if isinstance(text, str)})
+    assert told.health.reexec
+    assert told.health.exit
+    assert 0.1 <= told.health.threshold <= 0.5
+    assert told.deadline_margin is None or told.deadline_margin > 0
+    assert not told.health.update_function
+
+
+def test_no_function_may_change_itself_or_another() -> None:
+    """No role is granted anything of Lambda's own API unless update_function was asked for."""
+    documents = [policy["PolicyDocument"] for _, policy in resources("AWS::IAM::Policy")]
+    actions = {action for one in documents for each in one["Statement"] for action in _listed(each["Action"])}
+    assert actions
+    assert not {action for action in actions if action.startswith(("lambda:", "iam:"))}
+
+
+def test_full_environments_wake_someone() -> None:
+    """Every function has an alarm over its descriptors, memory, /tmp and threads."""
+    watched = set()
+    for name, alarm in resources("AWS::CloudWatch::Alarm"):
+        text = json.dumps(alarm)
+        if all(one in text for one in ("DescriptorsUsed", "MemoryUsed", "TmpUsed", "ThreadsUsed")):
+            (function,) = set(re.findall(r'"FunctionName", "Value": \{"Ref": "(\w+)"', text))
+            watched.add(f"{name.split('.')[0]}.{function}")
+    assert watched == {name for name, _ in FUNCTIONS}
 
 
 def test_logs_end_some_day_and_outlive_the_stack() -> None:

@@ -204,6 +204,18 @@ def test_what_aws_would_refuse_is_refused_at_synth(wrong: Parameter | Secret, fa
     assert "(https://docs.aws.amazon.com/" in found
 
 
+@pytest.mark.parametrize(
+    "wrong", ["/shop/rate", ["/shop/rate"], Parameter("a", parameter="/x")], ids=["text", "texts", "no list"]
+)
+def test_what_is_no_list_of_parameters_and_secrets_is_told(wrong: Any) -> None:
+    """Of all slips the most likely: the name of a parameter alone."""
+    faults = Faults("ResilientFunction 'Delivery'")
+    check_configuration(faults, wrong)
+    (found,) = faults.found
+    assert found.startswith("configuration is ")
+    assert "Parameter(" in found.partition("allowed:")[2]
+
+
 def test_all_faults_are_told_at_once(stack: Stack) -> None:
     """Tokens that cannot be read, and names given twice, are among them."""
     name = CfnParameter(stack, "Name").value_as_string

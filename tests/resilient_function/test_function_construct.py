@@ -393,6 +393,6 @@ def test_cheap(handler: Handler) -> None:
         )
     with count_jsii() as asynchronous:
         ResilientFunction(stack, "Async", handler=handler, asynchronous=True, on_call=on_call)
-    assert plain.count <= 12
-    assert messages.count <= 16
-    assert asynchronous.count <= 21
+    assert plain.count <= 11
+    assert messages.count <= 15
+    assert asynchronous.count <= 19

@@ -42,4 +42,4 @@ def test_runs_alone(tmp_path: Path) -> None:
     assert "ANSWER 40" in done.stdout
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     records = [json.loads(line) for line in lines]
-    assert [record["status"] for record in records if "status" in record] == ["STARTED", "COMPLETED"]
+    assert [record["status"] for record in records] == ["STARTED", "COMPLETED", "HEALTH"]

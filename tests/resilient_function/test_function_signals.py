@@ -58,7 +58,7 @@ def test_container_health() -> None:
 def test_panels() -> None:
     """The dashboard shows how full environments are, how often one was recycled, and interruptions."""
     section = function_section(
-        title="F", function_name="f", timeout_seconds=30, concurrency_limit=5, log_group_name="l"
+        title="F", function_name="f", timeout_seconds=30, concurrency_limit=5, log_group="l"
     )
     (panel,) = [one for one in section.panels if one.threshold == 80]
     assert len(panel.left) == 4
@@ -128,7 +128,7 @@ def test_other_destination() -> None:
 def test_every_metric_has_dimensions() -> None:
     """No metric of an alarm or a graph is without the function's or the queue's name."""
     section = function_section(
-        title="F", function_name="f", timeout_seconds=30, concurrency_limit=5, log_group_name="l"
+        title="F", function_name="f", timeout_seconds=30, concurrency_limit=5, log_group="l"
     )
     signals = function_signals(function_name="f", timeout_seconds=30, concurrency_limit=5)
     signals += async_signals(function_name="f", on_failure_queue_name="q", max_event_age_seconds=60)

@@ -81,6 +81,7 @@ class App:
         *,
         caretaker: Caretaker | None = None,
         guard: Guard | None = None,
+        clocked: Ticking | None = None,
         **env: str,
     ) -> None:
         module = types.ModuleType("handler_under_test")
@@ -89,7 +90,7 @@ class App:
         self.lines: list[str] = []
         self.broken_lines: set[int] = set()
         self.dead_letters = KeptDeadLetters()
-        self.clock = Ticking()
+        self.clock = clocked or Ticking()
         self.handler = build(
             {
                 "RESILIENT_HANDLER": "handler_under_test.handle",

@@ -200,6 +200,8 @@ def test_what_is_no_batch_is_refused_as_a_whole(event: object) -> None:
     app = App(lambda body, call: None)
     with pytest.raises(ValueError, match="RESILIENT_MODE is 'messages'"):
         app(event)
+    assert app.statuses() == ["STARTED", "FAILED"]
+    assert "event" in app.records[1]
 
 
 def test_a_batch_with_one_nameless_message_is_refused_before_any_is_touched() -> None:

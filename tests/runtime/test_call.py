@@ -9,6 +9,7 @@ import pytest
 from aws_lambda_powertools import Logger
 from lambda_events import App, Context, batch_of, sqs_record
 from resilient_runtime import Call, UnknownDownstream, add_correlation_id, current_call
+from resilient_runtime.lifecycle import NoGuard
 from resilient_runtime.settings import DownstreamSettings
 
 COURIER = {"RESILIENT_DOWNSTREAMS": '[{"name":"Courier","requests_per_second":10}]'}
@@ -32,6 +33,24 @@ def test_a_downstream_call_never_outlives_the_invocation(
     """The timeout is the smaller of what was asked and what is left, less half a second."""
     with Call(remaining=lambda: remaining).downstream("Courier", timeout=timeout) as crossing:
         assert crossing.timeout == expected
+
+
+@pytest.mark.parametrize("mode", ["event", "messages"])
+def test_a_downstream_call_times_out_before_the_handler_is_interrupted(mode: str) -> None:
+    """Under the deadline guard, its margin is kept back of the call, and a little more to report in."""
+
+    class OneSecond(NoGuard):
+        margin = 1.0
+
+    def handle(first: Any, second: Any) -> None:
+        call = current_call()
+        assert call is not None
+        with call.downstream("Courier") as courier:
+            assert courier.timeout == 8.85
+
+    app = App(handle, mode=mode, guard=OneSecond(), **COURIER)
+    app(batch_of(sqs_record()), Context(10_000))
+    assert app.statuses() == ["STARTED", "CALLED", "COMPLETED"]
 
 
 def test_a_downstream_call_is_not_begun_too_late() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError
+from botocore.exceptions import ClientError, ConnectTimeoutError, NoRegionError
 from moto import mock_aws
 from resilient_runtime.configured import Configuration
 from resilient_runtime.configured.asking import Answer, Found, Store, ask_all, calls_for
@@ -211,6 +211,15 @@ def test_a_store_in_trouble_is_asked_once(ssm: Counted, refusal: Exception, reme
     assert len(ssm.calls) == 1
     assert set(answer.faults) == {"/shop/p1", "/shop/p2"}
     assert all(remedy in fault for fault in answer.faults.values())
+
+
+def test_what_aws_said_ends_once(ssm: Counted) -> None:
+    """botocore ends some of its sentences with a full stop, and the remedy begins after ours."""
+    ssm.failing["get_parameters"] = NoRegionError()
+    answer = load(ParameterStore(lambda: ssm), entries("parameter", "/shop/p1"))
+
+    assert "You must specify a region. " in answer.faults["/shop/p1"]
+    assert ".." not in answer.faults["/shop/p1"]
 
 
 def test_without_the_batch_permission_secrets_are_read_one_by_one(secrets: Counted) -> None:

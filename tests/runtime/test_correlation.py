@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from lambda_events import App, batch_of, bridge_event, sqs_record
 from resilient_runtime import current_correlation_id
 from resilient_runtime.correlation import from_event, idempotency_key_of, is_valid
 from resilient_runtime.messages import read
+from resilient_runtime.rejection import LABEL
 
 ENVELOPE = bridge_event({"metadata": {"correlation_id": "from-metadata"}, "data": {}})
 KNOWN = [
@@ -68,6 +70,13 @@ def test_the_idempotency_key_is_the_events_id() -> None:
     """A message that carries an event is the same work whenever that event comes again."""
     assert read(sqs_record(ENVELOPE)).idempotency_key == ENVELOPE["id"]
     assert read(sqs_record("{}")).idempotency_key == "m-1"
+
+
+def test_an_event_keeps_its_key_when_it_was_rejected() -> None:
+    """Its own id counts, however often it was rejected and sent back, and from whichever queue."""
+    label = json.dumps({"reason": "no such street", "message_id": "first"})
+    assert read(sqs_record(ENVELOPE, attributes={LABEL: label})).idempotency_key == ENVELOPE["id"]
+    assert read(sqs_record("{}", attributes={LABEL: label})).idempotency_key == "first"
 
 
 KEYED = bridge_event({"metadata": {"correlation_id": "c", "idempotency_key": "from-metadata"}, "data": {}})

@@ -3,90 +3,20 @@
 from __future__ import annotations
 
 import sys
-from types import FrameType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from resilient_runtime.deadline import (
-    Deadline,
+from pretended_watch import World, in_handler
+from resilient_runtime.deadline import Deadline, margin_for
+from resilient_runtime.interruption import (
     DeadlineExceeded,
-    Firing,
     InvocationTimedOut,
     exceeded_in,
-    margin_for,
     timed_out,
 )
-from resilient_runtime.watchdog import Watchdog
-
-
-class _PretendedSignals:
-    """Signals that only the test sends."""
-
-    def __init__(self, refuse: str | None = None) -> None:
-        self.refuse = refuse
-        self.dump: float | None = None
-        self.sent = 0
-        self.mine = True
-
-    def claim(self, handler: object, *, anew: bool = False) -> str | None:
-        return self.refuse
-
-    def is_ours(self, handler: object) -> bool:
-        return self.mine
-
-    def dump_in(self, seconds: float) -> None:
-        self.dump = seconds
-
-    def no_dump(self) -> None:
-        self.dump = None
-
-    def renew(self) -> None:
-        pass
-
-    def interrupt(self, thread: int) -> None:
-        self.dump = None
-        self.sent += 1
-
-
-class _World:
-    """A deadline in a world whose time stands still until it is moved."""
-
-    def __init__(self, setting: float | None = None, refuse: str | None = None) -> None:
-        self.now = 1000.0
-        self.ends = 0.0
-        self.signals = _PretendedSignals(refuse)
-        self.watchdog = Watchdog(
-            signals=self.signals,  # type: ignore[arg-type]
-            ticks=lambda: self.now,
-            start=lambda run: None,
-        )
-        self.firings: list[Firing] = []
-        self.told: list[str] = []
-        self.deadline = Deadline(
-            setting=setting, on_fire=self.firings.append, watchdog=self.watchdog, tell=self.told.append
-        )
-
-    def begin(self, seconds: float) -> None:
-        self.ends = self.now + seconds
-        self.deadline.arm(lambda: round((self.ends - self.now) * 1000))
-
-    def move(self, seconds: float) -> None:
-        self.now += seconds
-        self.watchdog.look()
-
-    def signal(self, frame: FrameType | None = None) -> None:
-        """The operating system delivers what was sent, while the handler is at ``frame``."""
-        if self.signals.sent:
-            self.signals.sent = 0
-            self.watchdog.on_signal(14, frame)
-
-
-def in_handler() -> FrameType:
-    """A frame that is the handler's."""
-    return sys._getframe()
 
 
 @pytest.mark.parametrize(
@@ -104,7 +34,7 @@ def test_the_handler_has_some_time_and_lambda_never_ends_it_first(
     seconds: float, setting: float | None
 ) -> None:
     """Whatever the margin and the time left, the deadline lies after the beginning and before the timeout."""
-    world = _World(setting)
+    world = World(setting)
     world.begin(seconds)
     watched = world.watchdog.current
     if round(seconds * 1000) == 0 or setting == 0:
@@ -117,7 +47,7 @@ def test_the_handler_has_some_time_and_lambda_never_ends_it_first(
 
 def test_the_handler_is_interrupted_at_its_deadline() -> None:
     """The handler is interrupted its margin before the timeout, with an error that says where it was."""
-    world = _World()
+    world = World()
     world.begin(10)
     world.deadline.enter()
     world.move(8.9)
@@ -133,8 +63,8 @@ def test_the_handler_is_interrupted_at_its_deadline() -> None:
 
 
 def test_a_handler_that_has_returned_is_not_interrupted() -> None:
-    """An interruption that comes after the handler returned changes nothing, then or in the next invocation."""
-    world = _World()
+    """An interruption that comes after the handler returned changes nothing, then or in the next one."""
+    world = World()
     world.begin(10)
     world.deadline.enter()
     world.move(9.5)
@@ -151,7 +81,7 @@ def test_a_handler_that_has_returned_is_not_interrupted() -> None:
 
 def test_our_own_steps_around_the_handler_are_not_interrupted() -> None:
     """While the innermost frame is ours the interruption waits, and comes once the handler's code runs."""
-    world = _World()
+    world = World()
     world.begin(10)
     world.deadline.enter()
     world.move(9.5)
@@ -164,7 +94,7 @@ def test_our_own_steps_around_the_handler_are_not_interrupted() -> None:
 
 def test_a_swallowed_interruption_comes_again() -> None:
     """A handler that goes on is interrupted again when half of what was left is gone, three times in all."""
-    world = _World()
+    world = World()
     world.begin(10)
     world.deadline.enter()
     at = []
@@ -180,7 +110,7 @@ def test_a_swallowed_interruption_comes_again() -> None:
 
 def test_a_handler_does_not_begin_after_the_deadline() -> None:
     """User code that would begin after the deadline is refused."""
-    world = _World()
+    world = World()
     world.begin(10)
     world.move(9.5)
     assert not world.firings, "between two records there is nothing to tell"
@@ -190,7 +120,7 @@ def test_a_handler_does_not_begin_after_the_deadline() -> None:
 
 def test_own_code_that_hangs_is_told() -> None:
     """When half of the margin has gone in the runtime's own code, that is told and nothing is interrupted."""
-    world = _World()
+    world = World()
     world.begin(10)
     world.move(9.1)
     world.move(0.5)
@@ -200,9 +130,9 @@ def test_own_code_that_hangs_is_told() -> None:
 
 def test_nothing_of_one_invocation_reaches_the_next() -> None:
     """After an invocation no timer runs, and the next one has a deadline of its own."""
-    world = _World()
+    world = World()
     world.begin(3)
-    assert world.signals.dump == pytest.approx(2.82)
+    assert world.signals.dump == pytest.approx(2.85)
     world.deadline.disarm()
     assert world.signals.dump is None
     assert world.watchdog.current is None
@@ -214,7 +144,7 @@ def test_nothing_of_one_invocation_reaches_the_next() -> None:
 
 def test_an_inner_invocation_leaves_the_outer_ones_deadline_alone() -> None:
     """A handler that calls another wrapped handler keeps its own deadline."""
-    world = _World()
+    world = World()
     inner = Deadline(setting=None, on_fire=world.firings.append, watchdog=world.watchdog)
     world.begin(10)
     world.deadline.enter()
@@ -231,7 +161,7 @@ def test_an_inner_invocation_leaves_the_outer_ones_deadline_alone() -> None:
 
 def test_what_cannot_be_interrupted_is_told_once() -> None:
     """Where SIGALRM is somebody else's, that is told once, and each deadline is told all the same."""
-    world = _World(refuse="SIGALRM has a handler already, theirs.handler")
+    world = World(refuse="SIGALRM has a handler already, theirs.handler")
     for _ in range(2):
         world.begin(10)
         world.deadline.enter()
@@ -246,7 +176,7 @@ def test_what_cannot_be_interrupted_is_told_once() -> None:
 
 def test_a_borrowed_signal_gets_no_interruption() -> None:
     """When the handler has taken SIGALRM for itself meanwhile, the deadline is told and sends it nothing."""
-    world = _World()
+    world = World()
     world.begin(10)
     world.deadline.enter()
     world.signals.mine = False
@@ -257,7 +187,7 @@ def test_a_borrowed_signal_gets_no_interruption() -> None:
 
 def test_a_deadline_of_zero_interrupts_nothing() -> None:
     """With the setting 0 nothing is watched, and the time left is still told."""
-    world = _World(0)
+    world = World(0)
     world.begin(10)
     world.deadline.enter()
     world.move(9.9)
@@ -275,7 +205,7 @@ def _raising() -> int:
 )
 def test_a_context_that_does_not_tell_the_time_is_not_guarded(remaining: Any) -> None:
     """A unit test's context, whatever it answers, has its handler left alone."""
-    world = _World()
+    world = World()
     world.deadline.arm(remaining)
     world.deadline.enter()
     world.move(1e6)
@@ -287,7 +217,7 @@ def test_a_context_that_does_not_tell_the_time_is_not_guarded(remaining: Any) ->
 
 def test_an_error_while_telling_does_not_save_the_handler() -> None:
     """When the record cannot be written, the handler is interrupted all the same."""
-    world = _World()
+    world = World()
     world.deadline.on_fire = lambda firing: _raising()
     world.begin(10)
     world.deadline.enter()
@@ -330,7 +260,7 @@ class _Invocations(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.world = _World()
+        self.world = World()
         self.inside = False
         self.running = False
         self.raised = 0

@@ -227,13 +227,26 @@ def test_the_public_names_are_few() -> None:
 
     assert dir(resilient_runtime) == [
         "Call",
+        "ConfigurationUnavailable",
+        "Connections",
+        "DeadlineExceeded",
+        "GaveUp",
+        "PoolExhausted",
         "Reject",
+        "Retry",
+        "RetryBudget",
+        "SendFailed",
+        "StorageFirstClient",
+        "UnknownConfiguration",
         "UnknownDownstream",
         "add_correlation_id",
+        "configuration",
         "current_call",
         "current_correlation_id",
+        "keep_in_tmp",
+        "on_recycle",
     ]
     for name in dir(resilient_runtime):
-        assert getattr(resilient_runtime, name).__name__ == name
+        assert getattr(getattr(resilient_runtime, name), "__name__", name) == name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         resilient_runtime.nothing  # noqa: B018

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from moto import mock_aws
 from resilient_runtime.call import Call
 from resilient_runtime.clock import SYSTEM_CLOCK
-from resilient_runtime.deadline import DeadlineExceeded
 from resilient_runtime.idempotency import BeingHandled, NotRemembered, make_idempotent
+from resilient_runtime.interruption import DeadlineExceeded
 from resilient_runtime.rare_records import RareRecords
 from resilient_runtime.reject import Reject
 from resilient_runtime.settings import IdempotencySettings

@@ -4,13 +4,14 @@ import random
 import threading
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 from resilient_runtime import GaveUp, Retry, RetryBudget
-from resilient_runtime.call import Call, active_call
+from resilient_runtime.call import Call, active_call, outcome_of
 from resilient_runtime.retries import decide, next_delay
 from resilient_runtime.retry_signs import Sign
-from retry_world import Answer, World, ending
+from retry_world import Answer, World, ending, refused
 
 SECONDS = st.floats(0, 1000)
 FAILED = Sign("failed")
@@ -160,6 +161,31 @@ def test_the_invocations_deadline_is_known() -> None:
         active_call.reset(token)
 
 
+def test_the_end_of_a_downstream_call_is_known() -> None:
+    """Within a downstream call there is no more time than its timeout, even if the invocation has more."""
+    world = World()
+    policy = world.retry(left=Retry().left)
+    call = Call(remaining=lambda: 60_000, clock=policy.clock)
+    token = active_call.set(call)
+    try:
+        with call.downstream("Courier", timeout=2):
+            world.now = 0.5
+            with pytest.raises(GaveUp, match=r"does not fit into the 1.5 s that are left"):
+                policy.call(ending(Answer(503, {"Retry-After": "2"})))
+        assert policy.call(ending(Answer(503, {"Retry-After": "2"}), "ok")) == "ok"
+    finally:
+        active_call.reset(token)
+
+
+def test_throttling_does_not_count_against_a_downstream() -> None:
+    """A 429 is no failure of whoever was called, given up or not: the breaker must not open for it."""
+    for answer, outcome in ((Answer(429), "throttled"), (Answer(503), "failed")):
+        with pytest.raises(GaveUp) as raised:
+            World().retry().call(ending(answer))
+        assert outcome_of(raised.value) == outcome
+        assert outcome_of(requests.HTTPError(response=answer)) == outcome  # type: ignore[arg-type]
+
+
 @given(
     left=st.floats(0, 60),
     total=st.none() | st.floats(0, 60),
@@ -224,6 +250,20 @@ def test_an_empty_budget_is_told() -> None:
     with pytest.raises(GaveUp, match=r"after 2 attempts .* retry budget is used up"):
         policy.call(ending(Answer(503)))
     assert len(world.waits) == 1
+
+
+def test_a_policy_within_a_policy_multiplies_nothing() -> None:
+    """Where an inner policy gave up the outer one does too, whatever it was told to try again."""
+    world = World()
+    attempts = []
+
+    def deliver() -> None:
+        attempts.append(world.now)
+        raise refused()
+
+    with pytest.raises(GaveUp) as raised:
+        world.retry(also=(Exception,)).call(lambda: world.retry(attempts=3).call(deliver))
+    assert raised.value.attempts == len(attempts) == 3
 
 
 def test_policies_share_the_environments_budget() -> None:

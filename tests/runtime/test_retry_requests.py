@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from resilient_runtime import GaveUp
+from resilient_runtime import GaveUp, RetryBudget
 from retry_world import Answer, World, ending, refused
 
 
@@ -61,8 +61,20 @@ def test_a_key_among_the_headers_counts_too() -> None:
     assert len(wire.asked) == 2
 
 
-def test_a_message_holds_no_query() -> None:
-    """Tokens in a URL do not get into logs."""
+def test_a_failure_that_is_not_repeated_fills_no_budget() -> None:
+    """Only what succeeded pays for retries; an answer 503 that is handed on did not."""
+    budget = RetryBudget(capacity=1)
+    budget.take()
+    policy = World().retry(budget=budget)
+    assert policy.request(Wire([Answer(503)]).request, "POST", "https://x").status_code == 503
+    assert budget.tokens == 0
+    policy.request(Wire([Answer(200)]).request, "POST", "https://x")
+    assert budget.tokens == 0.1
+
+
+@pytest.mark.parametrize("url", ["https://x/y?token=secret", "https://jo:secret@x/y", "https://se@cret@x/y"])
+def test_a_message_holds_no_secret_of_a_url(url: str) -> None:
+    """Neither a token in its query nor a password before its host gets into logs."""
     with pytest.raises(GaveUp, match=r"^GET https://x/y: gave up") as raised:
-        World().retry().request(Wire([Answer(503)]).request, "GET", "https://x/y?token=secret")
+        World().retry().request(Wire([Answer(503)]).request, "GET", url)
     assert "secret" not in str(raised.value)

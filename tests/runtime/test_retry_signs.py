@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import http.client
+import re
 import socket
 import urllib.error
 from email.utils import formatdate
@@ -92,12 +94,14 @@ def wrapped(error: type[Exception]) -> Exception:
         (requests.exceptions.InvalidURL(), "done", False),
         (wrapped(requests.ConnectionError), "failed", True),
         (urllib3.exceptions.ProtocolError("", ConnectionResetError()), "failed", False),
+        (http.client.InvalidURL(), "done", False),
+        (http.client.IncompleteRead(b""), "failed", False),
         (FileNotFoundError(), "done", False),
         (ValueError(), "done", False),
         ({"status": 503}, "done", False),
         (None, "done", False),
     ],
-    ids=repr,
+    ids=lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value)),
 )  # fmt: skip
 def test_every_clients_ends_are_told_apart(ended: object, kind: str, untouched: bool) -> None:
     """Good or final, slow down, or failed; and whether the other side certainly did nothing."""

@@ -19,6 +19,13 @@ MISSING = [None, ""]
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text
+PLAIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+# Plain text with one character in it that is not: what a rule that is a little too generous lets through.
+foreign = st.tuples(
+    st.text(PLAIN, max_size=9),
+    st.characters(exclude_categories=["Cs"], exclude_characters=f'"{PLAIN}'),
+    st.text(PLAIN, max_size=9),
+).map("".join) | text.filter(lambda sent: '"' not in sent and not (sent and all(c in PLAIN for c in sent)))
 values = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
@@ -147,7 +154,7 @@ class TestCorrelation:
         said = answer(templates.accepted_by_bus(), STORED_EVENT, mapped=202, request=request)
         assert said.headers["X-Correlation-Id"] == said.body["correlation_id"] == sent
 
-    @given(sent=text.filter(lambda t: not t or not all(c in PLAIN for c in t)) | st.just("x" * 129))
+    @given(sent=foreign | st.just("x" * 129))
     @example(sent='","data":1,"x":"')
     @example(sent="a\n")
     @example(sent="a&MessageGroupId=b")
@@ -184,7 +191,11 @@ class TestIdempotencyKey:
         ):
             assert answer(template, said, mapped=202, request=request).headers["Idempotency-Key"] == key
 
-    @given(sent=text.filter(lambda t: not t or not all(c in PLAIN for c in t)) | st.just("x" * 129))
+    @given(sent=foreign | foreign.map('"{}"'.format))
+    @example(sent="x" * 129)
+    @example(sent='"' + "x" * 129 + '"')
+    @example(sent='"a b"')
+    @example(sent='"a","b"')
     @example(sent='""')
     @example(sent='"a')
     @example(sent='"a"b"')
@@ -194,8 +205,6 @@ class TestIdempotencyKey:
     @example(sent="$context.requestId")
     def test_anything_else_is_dropped(self, sent: str) -> None:
         """Anything that is no plain key goes nowhere, and the answer does not pretend that it did."""
-        if len(sent) > 2 and sent[0] == sent[-1] == '"' and all(c in PLAIN for c in sent[1:-1]):
-            return  # a plain key in quotes
         request = Request(headers={"Idempotency-Key": sent})
         fields = form(render(templates.send_message(fifo=True, message_group="a"), request))
         assert not [name for name in fields if name.startswith("MessageAttribute.2")]
@@ -219,7 +228,6 @@ class TestIdempotencyKey:
             assert form(vtl.render(template, local).text) == form(render(template, Request(headers=headers)))
 
 
-PLAIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 STORED_MESSAGE = {"SendMessageResponse": {"SendMessageResult": {"MessageId": "m-1", "MD5OfMessageBody": "d"}}}
 STORED_EVENT = {"FailedEntryCount": 0, "Entries": [{"EventId": "e-1"}]}
 

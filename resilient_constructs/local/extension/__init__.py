@@ -28,9 +28,11 @@ def load() -> Any:
         event_delivery,
         function_settings,
         gateway_responses,
+        parameter_batches,
         query_definitions,
         recording,
         request_validators,
+        secret_references,
         secure_transport,
         service_calls,
         worker_environment,
@@ -49,11 +51,14 @@ def load() -> Any:
         gateway_responses,
         query_definitions,
         request_validators,
+        secret_references,
         secure_transport,
         service_calls,
         worker_environment,
-        # Last: it wraps what the others call.
+        # It wraps what the others call.
         recording,
+        # Outside of the record, which then has each of its parts.
+        parameter_batches,
     ):
         gap.close()
     return app

@@ -13,12 +13,12 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id
-from ministack.services import eventbridge, lambda_svc, sqs
+from ministack.services import eventbridge, lambda_svc, secretsmanager, sqs, ssm
 
 __all__ = ["close", "record_key_use", "record_service"]
 
@@ -64,6 +64,33 @@ def record_key_use(
         _write(principal, action, _key_arn(key, queue_arn), True, context)
 
 
+def _record_decryption(principal: str, action: str, arn: str) -> None:
+    """Record that the caller's right to decrypt is used for a value under a customer key."""
+    key_of, context = _KEYS_OF_VALUES[action]
+    key = key_of(arn)
+    if key and not key.startswith("alias/aws/"):
+        _write(principal, "kms:Decrypt", _key_arn(key, arn), True, {context: arn})
+
+
+def _key_of_secret(arn: str) -> str | None:
+    return next((one.get("KmsKeyId") for one in secretsmanager._secrets.values() if one["ARN"] == arn), None)
+
+
+def _key_of_parameter(arn: str) -> str | None:
+    name = arn.partition(":parameter/")[2]
+    parameter = ssm._parameters.get(f"/{name}") or ssm._parameters.get(name) or {}
+    return parameter.get("KeyId") if parameter.get("Type") == "SecureString" else None
+
+
+# Both services decrypt with the caller's rights, in a context that names the value.
+# https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
+# https://docs.aws.amazon.com/systems-manager/latest/userguide/secure-string-parameter-kms-encryption.html
+_KEYS_OF_VALUES: dict[str, tuple[Callable[[str], str | None], str]] = {
+    "secretsmanager:GetSecretValue": (_key_of_secret, "kms:EncryptionContext:SecretARN"),
+    "ssm:GetParameters": (_key_of_parameter, "kms:EncryptionContext:PARAMETER_ARN"),
+}
+
+
 def _key_arn(key: str, queue_arn: str) -> str:
     if key.startswith("arn:"):
         return key
@@ -99,6 +126,8 @@ def _record_calls_from_outside() -> None:
         _write(principal, action, resource_arn, denied is None, {})
         if denied is None and action in _USES_OF_A_QUEUES_KEY:
             record_key_use(principal, resource_arn, _USES_OF_A_QUEUES_KEY[action])
+        if denied is None and action in _KEYS_OF_VALUES:
+            _record_decryption(principal, action, resource_arn)
         return denied
 
     iam_evaluator.enforce = recorded

@@ -30,6 +30,7 @@ _TMP = "/tmp"  # noqa: S108 (Lambda's, by name)
 _MOST_NOTES = 4096
 _MOST_TOLD = 5
 _FRAMES = 12
+_TRACED_FRAMES = 6
 _LEAST_SHARE = 0.05
 
 
@@ -143,20 +144,19 @@ def _answer(question: str) -> Any:
         return gc.get_count()[0]
     if question == "baseline":
         _before.update(_state())
+        # What was there before is no leak; without it the snapshot is small.
+        sys.modules["tracemalloc"].clear_traces()
         _notes.most_descriptors = _notes.most_tmp = 0
         return {"descriptors": len(_before["descriptors"]), "tmp": _tmp_used()}
     return _explanation()
 
 
 def _state() -> dict[str, Any]:
-    state: dict[str, Any] = {
+    return {
         "descriptors": _descriptors(),
         "tmp": set(_files()),
         "threads": set(threading.enumerate()),
     }
-    if "tracemalloc" in sys.modules:
-        state["memory"] = sys.modules["tracemalloc"].take_snapshot()
-    return state
 
 
 def _explanation() -> dict[str, Any]:
@@ -164,7 +164,7 @@ def _explanation() -> dict[str, Any]:
     now = _state()
     return {
         "descriptors": _grouped(_told_descriptors(now["descriptors"])),
-        "memory": _allocations(now),
+        "memory": _allocations(),
         "tmp": _grouped_files(now["tmp"] - _before.get("tmp", set())),
         "threads": _grouped(_told_threads(now["threads"])),
         "peak": {"descriptors": peak_descriptors, "tmp": peak_tmp},
@@ -225,26 +225,24 @@ def _told_threads(now: set[threading.Thread]) -> list[tuple[str, str]]:
     return [(f"thread {_general(one.name)}", where) for one in new]
 
 
-def _allocations(now: dict[str, Any]) -> list[dict[str, Any]]:
-    if "memory" not in now or "memory" not in _before:
-        return []
+def _allocations() -> list[dict[str, Any]]:
     tracemalloc = sys.modules["tracemalloc"]
-    hidden = [tracemalloc.Filter(False, name) for name in (__file__, tracemalloc.__file__)]
-    grown = (
-        now["memory"].filter_traces(hidden).compare_to(_before["memory"].filter_traces(hidden), "traceback")
-    )
+    snapshot = tracemalloc.take_snapshot()
+    tracemalloc.stop()  # evaluating what was traced would be traced too, and take ten times as long
     per_line: dict[str, list[int]] = {}
-    for one in grown:
+    for one in snapshot.statistics("traceback"):
         # Innermost last: what the user's own line caused is put down to it.
         frames = [frame for frame in reversed(one.traceback) if _is_users(frame.filename)]
         frame = frames[0] if frames else one.traceback[-1]
+        if frame.filename in (__file__, tracemalloc.__file__):
+            continue
         sums = per_line.setdefault(_line(frame.filename, frame.lineno), [0, 0])
-        sums[0] += one.size_diff
-        sums[1] += one.count_diff
+        sums[0] += one.size
+        sums[1] += one.count
     top = sorted(per_line.items(), key=lambda item: -item[1][0])[:_MOST_TOLD]
     least = top[0][1][0] * _LEAST_SHARE if top else 0
     return [
-        {"what": f"{count:,} objects", "where": where, "count": count, "bytes": size}
+        {"what": "allocation", "where": where, "count": count, "bytes": size}
         for where, (size, count) in top
         if size > least
     ]
@@ -287,7 +285,7 @@ def _general(name: str) -> str:
 if _EXPLAINS:
     import tracemalloc
 
-    tracemalloc.start(_FRAMES)
+    tracemalloc.start(_TRACED_FRAMES)
     sys.addaudithook(_notes.hear)
 
 _function = _find(os.environ["RESILIENT_SOAK_HANDLER"])

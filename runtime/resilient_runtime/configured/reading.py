@@ -149,6 +149,14 @@ class Configuration:
         """
         return frozenset() if self._values is None else self._values.secrets()
 
+    def relied_on(self) -> list[str]:
+        """The names of values that are there although their store could not be asked for them of late."""
+        values = self._values
+        if values is None:
+            return []
+        there = values.current()
+        return [name for name in list(values.faults) if name in there]
+
     def load(
         self,
         entries: Iterable[ConfigurationEntry],

@@ -50,6 +50,13 @@ class Connections:
 
     It can be used from several threads.
 
+    :param clock: the time. Default: the machine's
+    :param random: a number from 0 up to but not including 1. Default: by the operating system
+    :param left: seconds that the work in progress may still take, None for no end. Default: as the call in
+        progress has it
+    :param on_recycle: takes the function to call when the environment is recycled. Default:
+        ``resilient_runtime.on_recycle``
+
     https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
     """
 

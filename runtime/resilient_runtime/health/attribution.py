@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .names import pattern_of
-from .proc import content_of, names_in, process_stat, processes_below
+from .proc import content_of, names_in, own_processes, process_stat
 from .tmp import Inventory
 
 __all__ = ["Suspects", "peers"]
@@ -102,7 +102,7 @@ class Suspects:
         names = (
             f"thread {pattern_of(name)}" for ident, name in _threads().items() if ident not in self._threads
         )
-        processes = (f"process {_command(pid)}" for pid in processes_below(os.getpid()))
+        processes = (f"process {_command(pid)}" for pid in own_processes())
         return _most([*names, *processes])
 
 

@@ -1,8 +1,7 @@
 """Looks after one execution environment: before, after and between its invocations.
 
 What is done in every invocation takes a few microseconds: one reading, compared with a few numbers. All else
-happens rarely, and where AWS's interface client lets us, after the answer was sent, so that no caller waits
-for it.
+happens rarely, and where AWS's interface client lets us, after the answer was sent.
 """
 
 from __future__ import annotations
@@ -14,19 +13,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from resilient_runtime.clock import SYSTEM_CLOCK, Clock
+from resilient_runtime.reserve import Reserve
 from resilient_runtime.settings import HealthSettings
 
 from .attribution import Suspects
 from .callbacks import registered, run_callbacks
 from .environment import Environment
 from .judge import Course, after_recycling
-from .ladder import Ladder
+from .ladder import INTERRUPTION, Ladder
 from .probe import RESOURCES, Probe, Reading, limits_of
 from .proc import process_stat
 from .records import METRICS, HealthLines, in_words, percent
-from .recycle import Interpreter, between_invocations, not_here
+from .recycle import Interpreter, Restarts, between_invocations, not_here
 from .shutdown import call_on_termination
-from .state import STATE_VARIABLE, from_text
+from .state import STATE_VARIABLE, State, from_text
 from .tmp import Inventory, is_own
 from .vitals import Vitals
 
@@ -37,6 +37,17 @@ _TELL_LEAK_EVERY = 600.0
 _ATTRIBUTION_SECONDS = 1.0
 
 
+def seconds_since_start() -> tuple[float, float]:
+    """Seconds since this process began, and those of them that the processor worked."""
+    # Field 22 of the line, of which the first two are cut off: clock ticks since the machine's start.
+    # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+    stat = process_stat("self")
+    if len(stat) < 20 or not hasattr(time, "CLOCK_BOOTTIME"):
+        return time.process_time(), time.process_time()
+    began = int(stat[19]) / os.sysconf("SC_CLK_TCK")
+    return max(time.clock_gettime(time.CLOCK_BOOTTIME) - began, 0), time.process_time()
+
+
 class Caretaker:
     """Keeps one environment well.
 
@@ -45,7 +56,14 @@ class Caretaker:
     :param clock: the time. Default: the machine's
     :param emit: takes each line
     :param probe: reads the figures. Default: this process's
+    :param interpreter: starts the interpreter again, when somebody calls ``between``. Default: this process's
+        own, with AWS's interface client calling ``between``, where both are as they should be
+    :param started: how many seconds ago this process began, and how many of them the processor worked
     :param leave: ends the process. Default: at once, without Python's own clean-up
+    :param collect: collects Python's garbage, and gives memory back to the system if it is told to
+    :param suspects: knows what leaked. Default: looks at this process
+    :param irreplaceable: what this interpreter has that a fresh one could not get now; None for nothing
+    :param reserve: descriptors for the cures. Default: none
     """
 
     def __init__(
@@ -56,20 +74,27 @@ class Caretaker:
         clock: Clock = SYSTEM_CLOCK,
         emit: Callable[[str], None],
         probe: Probe | None = None,
+        interpreter: Restarts | None = None,
+        started: Callable[[], tuple[float, float]] = seconds_since_start,
         leave: Callable[[int], object] = os._exit,
+        collect: Callable[[bool], int] | None = None,
+        suspects: Suspects | None = None,
+        irreplaceable: Callable[[], str | None] = lambda: None,
+        reserve: Reserve | None = None,
     ) -> None:
         service = env.get("RESILIENT_SERVICE", "service")
         function_name = env.get("AWS_LAMBDA_FUNCTION_NAME") or service
         state = from_text(env.get(STATE_VARIABLE), born=clock.wall())
         not_recycled = not_here(env) if settings.reexec else "the function's settings forbid it"
-        interpreter = None
-        if not_recycled is None:
-            interpreter = Interpreter()
-            if not interpreter.known:
-                not_recycled = "the process's first variables cannot be read"
+        if not_recycled is None and interpreter is None:
+            interpreter = own = Interpreter()
+            if not own.known:
+                not_recycled = "this system does not tell how the interpreter was started"
             elif not between_invocations(self.between):
                 not_recycled = "the interface client is not the one that AWS's runtimes have"
         self._clock = clock
+        self._seconds_since_start = started
+        self._reserve = reserve or Reserve(0)
         self._on_lambda = bool(env.get("AWS_LAMBDA_RUNTIME_API"))
         self._restored = env.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start"
         self._probe = probe or Probe(limits_of(env))
@@ -93,14 +118,16 @@ class Caretaker:
             inventory=self._inventory,
             interpreter=interpreter,
             leave=leave,
+            collect=collect,
             replace=_replacing(env) if settings.update_function else None,
+            irreplaceable=irreplaceable,
         )
         if settings.allocations:
             import tracemalloc
 
             tracemalloc.start()
         self._asked_before = False
-        self._suspects = Suspects(self._inventory)
+        self._suspects = suspects or Suspects(self._inventory)
         self._fresh_due = False
         self._cure_due = False
         self._memory_due = False
@@ -116,6 +143,11 @@ class Caretaker:
         environment.context = context
         if self._ladder.leaving:
             self._ladder.leave_now(event)
+
+    def broken_off(self) -> None:
+        """The handler was ended amid something: a fresh interpreter follows when there is time."""
+        self._ladder.broken_off()
+        self._cure_due = True
 
     def end(self, remaining_ms: Callable[[], int] | None) -> None:
         """An invocation is over, whatever became of it: look, tell, and decide."""
@@ -172,16 +204,18 @@ class Caretaker:
             self._suspects.note_memory()
         if self._cure_due:
             self._cure_due = False
+            self._reserve.release()
             self._ladder.climb(self._attribute)
+            self._cure_due = self._ladder.due
+        self._reserve.renew()
 
     def _started(self) -> None:
         """The interface client asks for its first event: the start is over."""
         environment = self._environment
         self._ladder.between = True
         state = environment.state
-        environment.start_processor = time.process_time()
+        environment.start, environment.start_processor = self._seconds_since_start()
         if not state.at:
-            environment.start = _seconds_since_start()
             return
         environment.start = self._clock.wall() - state.at
         reading = self._probe.read_exactly()
@@ -189,7 +223,8 @@ class Caretaker:
             "RECYCLED",
             request_id=state.request_id,
             counts=("Recycled",),
-            resources=state.reason.split(", "),
+            cause=INTERRUPTION if state.reason == INTERRUPTION else "resources",
+            resources=_resources_of(state),
             took_ms=round(environment.start * 1000),
             before=in_words(state.before, self._probe.limits),
             after=in_words(reading, self._probe.limits),
@@ -210,7 +245,7 @@ class Caretaker:
             # This interpreter was started when the version was published; its environment is younger.
             self._environment.born = self._clock.wall()
         vitals.settle(reading)
-        for name in state.reason.split(", ") if state.at else ():
+        for name in _resources_of(state):
             fresh, before, after = (getattr(one, name) for one in (state.fresh, state.before, reading))
             if fresh is not None and before is not None and after is not None:
                 vitals.courses[name] = after_recycling(
@@ -246,7 +281,7 @@ class Caretaker:
             since_invocation=first,
             until_invocation=environment.invocations,
             fresh=in_words(fresh, self._probe.limits),
-            in_use=in_words(reading, self._probe.limits),
+            health=in_words(reading, self._probe.limits),
             suspects={name: self._suspects.of(name) for name in due},
         )
 
@@ -267,18 +302,13 @@ class Caretaker:
         self._environment.tell(
             "HEALTH",
             percents={METRICS[name]: share for name, share in percent(reading, limits).items()},
-            in_use=in_words(reading, limits),
+            health=in_words(reading, limits),
         )
 
 
-def _seconds_since_start() -> float:
-    """Seconds since this process began; what the processor took where that cannot be told."""
-    # Field 22 of the line, of which the first two are cut off: clock ticks since the machine's start.
-    # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
-    stat = process_stat("self")
-    if len(stat) < 20 or not hasattr(time, "CLOCK_BOOTTIME"):
-        return time.process_time()
-    return max(time.clock_gettime(time.CLOCK_BOOTTIME) - int(stat[19]) / os.sysconf("SC_CLK_TCK"), 0)
+def _resources_of(state: State) -> list[str]:
+    """The resources that the interpreter before this one was ended for."""
+    return [name for name in state.reason.split(", ") if name in RESOURCES] if state.at else []
 
 
 def _replacing(env: Mapping[str, str]) -> Callable[[], str]:

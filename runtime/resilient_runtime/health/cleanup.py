@@ -16,9 +16,7 @@ from .callbacks import kept_in_tmp, run_callbacks
 from .names import pattern_of
 from .tmp import Inventory, Removed, choose, held_files
 
-__all__ = ["Cleaned", "clean"]
-
-_CALLBACK_SECONDS = 1.0
+__all__ = ["Cleaned", "clean", "collect_garbage"]
 
 
 class Cleaned(NamedTuple):
@@ -37,6 +35,8 @@ def clean(
     *,
     inventory: Inventory | None,
     enough: int,
+    seconds: float,
+    collect: Callable[[bool], int],
     told: Callable[[str], None],
 ) -> Cleaned:
     """Give back what nobody needs.
@@ -44,16 +44,16 @@ def clean(
     :param sick: the resources that are over their threshold
     :param inventory: what was in /tmp at first; None where /tmp is not this environment's own
     :param enough: bytes that are to be freed in /tmp
+    :param seconds: what registered functions may take together
+    :param collect: collects garbage, and gives memory back to the system if it is told to
     :param told: takes a sentence about whatever went wrong
     """
-    run_callbacks(_CALLBACK_SECONDS, told)
-    unreachable = gc.collect()
+    run_callbacks(seconds, told)
+    unreachable = collect("memory" in sick)
     _reap()
     removed = Removed()
     if "tmp" in sick and inventory is not None:
         removed = clean_tmp(inventory, enough)
-    if "memory" in sick:
-        _trim()
     return Cleaned(unreachable, removed)
 
 
@@ -76,11 +76,18 @@ def _reap() -> None:
         multiprocessing.active_children()
 
 
-def _trim() -> None:
-    """Return freed memory to the system, where the C library is glibc and has kept it."""
+def collect_garbage(give_back: bool) -> int:
+    """Find what refers to itself alone; return freed memory to the system, where glibc has kept it.
+
+    :returns: how many objects were found
+    """
+    unreachable = gc.collect()
+    if not give_back:
+        return unreachable
     try:
         import ctypes
 
         ctypes.CDLL(None).malloc_trim(0)
     except (ImportError, OSError, AttributeError):  # another C library, or none
-        return
+        pass
+    return unreachable

@@ -31,7 +31,7 @@ Rung = Literal["none", "clean", "recycle", "exit"]
 _CLEAN_AGAIN_AFTER = 64
 """Invocations after which a cleaning that did not help is tried again; sooner it finds the same."""
 
-_SHORT_LIFE = 32
+_SHORT_LIFE = 64
 """Invocations. Who is over the threshold again after so few leaks fast, or simply needs that much."""
 
 _LONG_LIFE = 256
@@ -86,20 +86,20 @@ def over(reading: Reading, trip: Reading) -> tuple[str, ...]:
     )
 
 
-def fails_soon(reading: Reading, fresh: Reading, limits: Reading, steps: Reading) -> tuple[str, ...]:
-    """The resources that two more steps, such as the last ones were, use up.
+def fails_soon(reading: Reading, fresh: Reading, limits: Reading, ahead: Reading) -> tuple[str, ...]:
+    """The resources that the next invocations use up.
 
     What a fresh environment needs is not held against it: where little is in use above that, nobody can help.
 
-    :param steps: how much an invocation took lately, and how much it needs only while it runs
+    :param ahead: what those may take
     """
     return tuple(
         name
-        for name, used, start, limit, step in zip(RESOURCES, reading, fresh, limits, steps, strict=True)
+        for name, used, start, limit, more in zip(RESOURCES, reading, fresh, limits, ahead, strict=True)
         if used is not None
         and start is not None
         and limit is not None
-        and used + 2 * (step or 0) >= limit
+        and used + (more or 0) >= limit
         and used - start >= _LEAST_GAIN * max(limit - start, 0)
         and used > start
     )

@@ -9,21 +9,31 @@ from typing import Any
 
 from resilient_runtime.settings import HealthSettings
 
+from .callbacks import run_callbacks
 from .environment import Environment, attempts_of
-from .judge import Abilities, after_cleaning, before_recycling, next_rung
+from .judge import Abilities, Rung, after_cleaning, before_recycling, next_rung
 from .probe import Reading
-from .proc import processes_below
+from .proc import own_processes
 from .records import in_words
-from .recycle import Interpreter, busy_threads, seconds_needed, unknown_children
+from .recycle import Restarts, busy_threads, seconds_needed, unknown_children
 from .state import State
 from .tmp import Inventory
 from .vitals import Vitals
 
-__all__ = ["Ladder"]
+__all__ = ["INTERRUPTION", "Ladder"]
+
+INTERRUPTION = "interruption"
+"""Why an environment is recycled whose handler was ended at its deadline."""
 
 _CALLBACK_SECONDS = 1.0
-_CLEANING_SECONDS = 2.0
-"""What must be left of an invocation to clean up in its time: the callbacks' second, and as much again."""
+_CLEANING_SECONDS = 0.5
+"""What must be left of an invocation to clean up in its time."""
+
+_WAIT_FOR_TIME = 2
+_WAIT_FOR_WORK = 32
+_WAIT_FOR_NOTHING = 64
+"""Invocations until it is tried again, after a cure lacked time, met work in progress, or was not to be had.
+Each try closes the handler's pools, so it must not be made in every invocation."""
 
 _REPLACING_SECONDS = 10.0
 
@@ -43,7 +53,10 @@ class Ladder:
     :param inventory: what was in /tmp at first; None where /tmp is not the environment's own
     :param interpreter: starts the interpreter again; None where that is not possible
     :param leave: ends the process
+    :param collect: collects Python's garbage. Default: as :mod:`.cleanup` does
     :param replace: replaces all environments of the function, and tells whether it did
+    :param irreplaceable: what this interpreter has that the next one could not get at present; None for
+        nothing
     """
 
     def __init__(
@@ -53,9 +66,11 @@ class Ladder:
         vitals: Vitals,
         *,
         inventory: Inventory | None,
-        interpreter: Interpreter | None,
-        leave: Callable[[int], object] = os._exit,
-        replace: Callable[[], str] | None = None,
+        interpreter: Restarts | None,
+        leave: Callable[[int], object],
+        collect: Callable[[bool], int] | None,
+        replace: Callable[[], str] | None,
+        irreplaceable: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._environment = environment
@@ -63,63 +78,120 @@ class Ladder:
         self._inventory = inventory
         self._interpreter = interpreter
         self._leave = leave
+        self._collect = collect
         self._replace = replace
+        self._irreplaceable = irreplaceable
+        self._broken_off_at: int | None = None
+        self._recover_from = 0
         self.between = False
         self.told = dict(environment.state.told)
         self.leaving: tuple[str, ...] = ()
+        self._not_before = 0
+        self._known: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+
+    def broken_off(self) -> None:
+        """The handler was ended in the middle of something."""
+        self._broken_off_at = self._recover_from = self._environment.invocations
+
+    @property
+    def due(self) -> bool:
+        """Whether there is something to cure whatever the figures say."""
+        return self._broken_off_at is not None
 
     def climb(self, attribute: Callable[[tuple[str, ...], Reading], None]) -> None:
-        """Cure whatever is sick.
+        """Cure whatever is sick; then start anew if the handler left something half done.
 
         :param attribute: tells what leaked, before a cure takes the evidence away
         """
+        self._cure(attribute)
+        if self._broken_off_at is not None:
+            self._recover(self._broken_off_at)
+
+    def _recover(self, broken_off_at: int) -> None:
+        """Leave behind what an interruption may have left: a lock that is held, a driver amid its protocol.
+
+        Lambda's own timeout would have ended the process. There is rarely time for it in the invocation that
+        was interrupted; so it is tried again after each one that follows.
+        """
+        environment, vitals = self._environment, self._vitals
+        if not self.between or environment.not_recycled is not None:
+            self._broken_off_at = None
+        elif environment.invocations >= self._recover_from:
+            self._recover_from = environment.invocations + self._recycle(
+                (),
+                vitals.probe.read_exactly(),
+                (),
+                called=False,
+                reason=INTERRUPTION,
+                # That an interrupted invocation has little time left is nothing to tell.
+                telling=environment.invocations > broken_off_at,
+            )
+
+    def _cure(self, attribute: Callable[[tuple[str, ...], Reading], None]) -> None:
         vitals, environment = self._vitals, self._environment
+        if environment.invocations < self._not_before and self._knows(vitals.sick(vitals.last)):
+            return
         reading = vitals.probe.read_exactly()
-        sick, soon = vitals.sick(reading)
+        sick, soon = self._known = vitals.sick(reading)
         self.leaving = ()
         if not sick:
             return
         attribute(sick, reading)
-        can = Abilities(
-            recycle=self.between and environment.not_recycled is None,
-            exit=self._settings.exit and self._settings.retried and environment.lived >= _LEAST_LIFE,
-        )
-        rung, names = next_rung(sick, soon, vitals.courses, can, invocation=environment.invocations)
+        cleaned = False
+        rung, names = self._next(sick, soon)
         if rung == "clean":
-            if environment.left() < _CLEANING_SECONDS and environment.remaining is not None:
-                environment.tell_once(
-                    "time to clean", "too little time was left of this invocation to clean up"
-                )
+            if environment.remaining is not None and environment.left() < _CLEANING_SECONDS:
+                self._wait(_WAIT_FOR_TIME)
                 return
+            cleaned = True
             reading = self._clean(names, reading)
-            sick, soon = vitals.sick(reading)
+            sick, soon = self._known = vitals.sick(reading)
             if not sick:
                 return
-            rung, names = next_rung(
-                sick, soon, vitals.courses, can, invocation=environment.invocations, cleaned=True
-            )
+            rung, names = self._next(sick, soon, cleaned=True)
         if rung == "recycle":
-            self._recycle(names, reading, soon)
-            # Still here: not now, or not at all. Who will not live to the next chance may still leave.
-            can = can._replace(recycle=False)
-            rung, names = next_rung(
-                sick, soon, vitals.courses, can, invocation=environment.invocations, cleaned=True
+            self._wait(
+                self._recycle(names, reading, soon, called=cleaned, reason=", ".join(names), telling=True)
             )
+            # Still here: not now, or not at all. Who will not live to the next chance may still leave.
+            rung, names = self._next(sick, soon, cleaned=True, recycle=False)
+        elif rung == "none":
+            self._wait(_WAIT_FOR_NOTHING)
         if rung == "exit":
             self.leaving = names
         elif rung == "none" and soon:
             self._give_up(soon, reading)
 
+    def _next(
+        self, sick: tuple[str, ...], soon: tuple[str, ...], *, cleaned: bool = False, recycle: bool = True
+    ) -> tuple[Rung, tuple[str, ...]]:
+        environment, settings = self._environment, self._settings
+        can = Abilities(
+            recycle=recycle and self.between and environment.not_recycled is None,
+            exit=settings.exit and settings.retried and environment.lived >= _LEAST_LIFE,
+        )
+        return next_rung(
+            sick, soon, self._vitals.courses, can, invocation=environment.invocations, cleaned=cleaned
+        )
+
+    def _wait(self, invocations: int) -> None:
+        self._not_before = self._environment.invocations + invocations
+
+    def _knows(self, now: tuple[tuple[str, ...], tuple[str, ...]]) -> bool:
+        """Whether nothing has become worse than it was when it was last tried."""
+        return all(set(names) <= set(known) for names, known in zip(now, self._known, strict=True))
+
     def leave_now(self, event: Any) -> None:
         """End the process before an event that its source sends again, when nothing else helped."""
-        names, self.leaving = self.leaving, ()
-        if attempts_of(event) > _MOST_RECEIVES:
+        names = tuple(name for name in self.leaving if name in self._vitals.sick(self._vitals.last)[1])
+        self.leaving = names
+        if not names or attempts_of(event) > _MOST_RECEIVES:
             return
         self._environment.tell(
             "EXITED",
             counts=("Exited",),
             resources=names,
-            in_use=in_words(self._vitals.last, self._vitals.limits),
+            health=in_words(self._vitals.last, self._vitals.limits),
             note="this process ended before it took up the event; its source sends that again",
         )
         for stream in (sys.stdout, sys.stderr):
@@ -127,13 +199,16 @@ class Ladder:
         self._leave(1)
 
     def _clean(self, names: tuple[str, ...], reading: Reading) -> Reading:
-        from .cleanup import clean
+        from .cleanup import clean, collect_garbage
 
         environment, vitals = self._environment, self._vitals
+        left = _CALLBACK_SECONDS if environment.remaining is None else environment.left() / 3
         done = clean(
             names,
             inventory=self._inventory,
             enough=vitals.enough("tmp", reading),
+            seconds=min(_CALLBACK_SECONDS, left),
+            collect=self._collect or collect_garbage,
             told=environment.note,
         )
         after = vitals.probe.read_exactly()
@@ -160,29 +235,47 @@ class Ladder:
         )
         return after
 
-    def _recycle(self, names: tuple[str, ...], reading: Reading, soon: tuple[str, ...]) -> None:
+    def _recycle(
+        self,
+        names: tuple[str, ...],
+        reading: Reading,
+        soon: tuple[str, ...],
+        *,
+        called: bool,
+        reason: str,
+        telling: bool,
+    ) -> int:
+        """Start the interpreter again.
+
+        :param called: whether the user's functions have just been called
+        :param telling: whether to tell that there was no time
+        :returns: if that was not possible, the invocations until it may be tried again
+        """
         environment, vitals, interpreter = self._environment, self._vitals, self._interpreter
         if interpreter is None:
-            return
-        reason = ", ".join(names)
+            return _WAIT_FOR_NOTHING
         memory = vitals.limits.memory
         needed = seconds_needed(
             environment.start,
             environment.start_processor,
             memory_mb=None if memory is None else memory // (1024 * 1024),
             measured=environment.state.recycles > 0,
+            dying=bool(soon),
         )
         if environment.left() < needed:
-            environment.tell_once(
-                "time to recycle",
-                f"not recycled for {reason}: that may take {needed:.1f} s, and {environment.left():.1f} s "
-                "were left of the invocation; a longer timeout or more memory makes room for it",
-            )
-            return
-        if not self._may_stop_everything(reason, soon):
-            return
-        if environment.left() < needed:  # the callbacks took what was there
-            return
+            if telling:
+                environment.tell_once(
+                    f"time to recycle {bool(soon)}",
+                    f"not recycled for {reason}: that may take {needed:.1f} s, and {environment.left():.1f} "
+                    "s were left of the invocation; a longer timeout or more memory makes room for it",
+                )
+            return _WAIT_FOR_TIME if telling else 1
+        if self._would_lose(reason, soon):
+            return _WAIT_FOR_WORK
+        if not called:
+            run_callbacks(_CALLBACK_SECONDS, environment.note)
+        if not self._may_stop_everything(reason, soon) or environment.left() < needed:
+            return _WAIT_FOR_WORK
         courses = {
             name: before_recycling(course, lived=environment.lived, threshold=self._settings.threshold)
             if name in names
@@ -203,7 +296,7 @@ class Ladder:
             fresh=vitals.fresh or Reading(),
             courses=courses,
             told=self.told,
-            children=tuple(processes_below(os.getpid())),
+            children=tuple(own_processes()),
         )
         vitals.probe.close()
         try:
@@ -213,13 +306,18 @@ class Ladder:
             environment.broken("recycling", error)
         finally:
             vitals.probe.open()
+        return _WAIT_FOR_NOTHING
+
+    def _would_lose(self, reason: str, soon: tuple[str, ...]) -> bool:
+        environment = self._environment
+        what = None if soon else self._irreplaceable()
+        if what is not None:
+            environment.tell_once("irreplaceable", f"not recycled for {reason} now: {what}")
+        return what is not None
 
     def _may_stop_everything(self, reason: str, soon: tuple[str, ...]) -> bool:
-        from .callbacks import run_callbacks
-
         environment = self._environment
-        run_callbacks(_CALLBACK_SECONDS, environment.note)
-        if children := unknown_children(processes_below(os.getpid())):
+        if children := unknown_children(own_processes()):
             environment.tell_once(
                 "children",
                 f"not recycled for {reason}: {len(children)} processes that the handler started are running; "
@@ -254,6 +352,6 @@ class Ladder:
             f"incurable {soon}",
             f"{', '.join(soon)}: nothing that is allowed here cures this environment, and it will soon fail; "
             f"not recycled because {environment.not_recycled or 'it did not help'}",
-            in_use=in_words(reading, self._vitals.limits),
+            health=in_words(reading, self._vitals.limits),
             resources=soon,
         )

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .proc import content_of, names_in, processes_below
+from .proc import content_of, has_children, names_in, own_processes
 
 __all__ = ["RESOURCES", "TMP", "Probe", "Reading", "limits_of"]
 
@@ -96,8 +96,7 @@ class Probe:
         if self._reads % _EXACTLY_EVERY == 0:
             return self.read_exactly()
         limits = self.limits
-        if self._children or self._has_children():
-            self._count_children()
+        self._count_children()
         return Reading(
             self._descriptors() if limits.descriptors else None,
             self._memory() if limits.memory else None,
@@ -171,18 +170,11 @@ class Probe:
         inodes = (found.f_files - found.f_ffree) / found.f_files
         return max(used, int(inodes * (self.limits.tmp or 0)))
 
-    def _has_children(self) -> bool:
-        try:
-            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # looks, and takes nobody's away
-        except (OSError, AttributeError):
-            return False
-        return True
-
     def _count_children(self) -> None:
-        if not self._has_children():
+        if not has_children():
             self._children = self._children_memory = 0
         elif self._reads % 16 == 0 or not self._children:
-            found = processes_below(os.getpid())
+            found = own_processes()
             self._children = len(found)
             self._children_memory = sum(map(_memory_of, found))
 

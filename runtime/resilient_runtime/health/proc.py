@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["content_of", "names_in", "process_stat", "processes_below"]
+__all__ = ["content_of", "has_children", "names_in", "own_processes", "process_stat", "processes_below"]
 
 _MOST = 1 << 20
 
@@ -41,6 +41,20 @@ def process_stat(pid: int | str) -> list[bytes]:
     """The fields of a process from its state on, the third of proc(5)'s ``stat``; empty when it has ended."""
     # The name in brackets may hold anything; what counts stands after the last of them.
     return content_of(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+
+
+def has_children() -> bool:
+    """Whether this process has started one that it has not seen the end of; costs less than a microsecond."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # looks, and takes nobody's away
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+def own_processes() -> list[int]:
+    """The processes that this one started, and those that they started."""
+    return processes_below(os.getpid()) if has_children() else []
 
 
 def processes_below(pid: int) -> list[int]:

@@ -16,13 +16,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from .proc import content_of, names_in, process_stat
 from .state import STATE_VARIABLE, from_text
 
 __all__ = [
     "Interpreter",
+    "Restarts",
     "between_invocations",
     "busy_threads",
     "not_here",
@@ -43,6 +44,7 @@ _MB_PER_PROCESSOR = 1769
 """https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html"""
 
 _SAFETY = 2.0
+_SAFETY_OF_THE_DYING = 1.25
 _AT_LEAST = 0.25
 _MOST_FAILED_STARTS = 2
 
@@ -52,16 +54,16 @@ def not_here(env: Mapping[str, str]) -> str | None:
     kind = env.get("AWS_LAMBDA_INITIALIZATION_TYPE", "")
     if kind not in _ON_PLAIN_LAMBDA:
         return f"this environment is of the kind {kind}"
-    if env.get("AWS_LAMBDA_MAX_CONCURRENCY"):
+    if "AWS_LAMBDA_MAX_CONCURRENCY" in env:
         return "this environment runs invocations side by side"
     if not env.get("AWS_LAMBDA_RUNTIME_API"):
         return "this is not Lambda"
-    if not hasattr(sys, "orig_argv") or not sys.executable or not names_in("/proc/self/fd"):
-        return "this system does not tell how the interpreter was started"
     return None
 
 
-def seconds_needed(start: float, processor: float, *, memory_mb: int | None, measured: bool) -> float:
+def seconds_needed(
+    start: float, processor: float, *, memory_mb: int | None, measured: bool, dying: bool = False
+) -> float:
     """How much of an invocation must be left to re-execute the interpreter in it.
 
     A first start runs on a whole processor, which Lambda lends for it; a re-execution has only what belongs
@@ -70,10 +72,11 @@ def seconds_needed(start: float, processor: float, *, memory_mb: int | None, mea
     :param start: seconds that the last start took
     :param processor: seconds of it that the processor worked
     :param measured: whether that was a re-execution already
+    :param dying: whether the environment fails within a few invocations: then less must do
     """
     if not measured and memory_mb:
         start += processor * max(_MB_PER_PROCESSOR / memory_mb - 1, 0)
-    return _AT_LEAST + _SAFETY * start
+    return _AT_LEAST + (_SAFETY_OF_THE_DYING if dying else _SAFETY) * start
 
 
 def between_invocations(act: Callable[[], None]) -> bool:
@@ -148,6 +151,13 @@ def _runs(pid: int) -> bool:
     return process_stat(pid)[:1] not in ([], [b"Z"], [b"X"])
 
 
+class Restarts(Protocol):
+    """Who can put a fresh interpreter in this one's place."""
+
+    def start_again(self, state: str) -> object:
+        """Do it; whoever returns has not done it."""
+
+
 class Interpreter:
     """How this interpreter was started, and how to start it again.
 
@@ -166,8 +176,8 @@ class Interpreter:
 
     @property
     def known(self) -> bool:
-        """Whether the variables could be read, and are this process's."""
-        return b"AWS_LAMBDA_RUNTIME_API=" in self._environ
+        """Whether it is known how, and the variables could be read and are this process's."""
+        return bool(sys.executable and sys.orig_argv) and b"AWS_LAMBDA_RUNTIME_API=" in self._environ
 
     def start_again(self, state: str) -> NoReturn:
         """Replace this interpreter by a fresh one that is told ``state``.
@@ -192,22 +202,24 @@ class Interpreter:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], variables)  # noqa: S606
 
 
-def start_again_after_failure(env: Mapping[str, str], *, now: Callable[[], float] = time.time) -> None:
-    """Try a start that failed once more, when it is a re-execution's; returns when it is not, or was in vain.
+def start_again_after_failure(env: Mapping[str, str], *, now: Callable[[], float] = time.time) -> bool:
+    """Try a start that failed once more, when it is a re-execution's and there is time.
 
     The user's module may ask the network for something while it is imported. On a first start Lambda tries
     again by itself; this one is in the time of an invocation that was answered, which must not end as failed.
+
+    :returns: where it is not tried again: whether it was a re-execution's
     """
     state = from_text(env.get(STATE_VARIABLE), born=0.0)
-    if not state.at or state.failed_starts >= _MOST_FAILED_STARTS or not_here(env):
-        return
+    if not state.at or not_here(env):
+        return False
     took = (now() - state.at) / (state.failed_starts + 1)
-    if state.until - now() < _AT_LEAST + _SAFETY * took:
-        return
-    with suppress(OSError):
-        Interpreter().start_again(
-            state._replace(failed_starts=state.failed_starts + 1).to_text(pid=os.getpid())
-        )
+    if state.failed_starts < _MOST_FAILED_STARTS and state.until - now() >= _AT_LEAST + _SAFETY * took:
+        with suppress(OSError):
+            Interpreter().start_again(
+                state._replace(failed_starts=state.failed_starts + 1).to_text(pid=os.getpid())
+            )
+    return True
 
 
 def _named_descriptors(variables: Mapping[bytes, bytes]) -> set[int]:

@@ -36,8 +36,11 @@ def call_on_termination(run: Callable[[float], object], *, leave: Callable[[int]
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        run(_SECONDS)
-        leave(0)
+        try:
+            run(_SECONDS)
+        finally:
+            # Not sys.exit: the interface client may be waiting for an event in a thread that never ends.
+            leave(0)
 
     signal.signal(signal.SIGTERM, end)
     return True

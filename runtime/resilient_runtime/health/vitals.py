@@ -9,8 +9,15 @@ from .probe import RESOURCES, Probe, Reading
 
 __all__ = ["Vitals"]
 
-_FADES = 0.9
-"""What an invocation remembers of the step before: what was loaded once is soon forgotten."""
+_REMEMBERED = 3
+"""A step is the third largest growth so far: what was loaded once or twice says nothing of the next call."""
+
+_FADES = 0.99
+_STEPS_AHEAD = 2.0
+_STEPS_AHEAD_OF_THE_WARY = 1.5
+_WARY = 0.9
+"""A share of the headroom that only an environment has which soon fills up again after each recycle. It may
+just need that much; so it may come nearer to its limit, and show whether it stays below."""
 
 _PEAK_EVERY = 16
 
@@ -29,7 +36,7 @@ class Vitals:
         self.fresh: Reading | None = None
         self.last = Reading()
         self._trip = Reading()
-        self._steps = [0.0] * len(RESOURCES)
+        self._growths = [[0.0] * _REMEMBERED for _ in RESOURCES]
         self._only_while_running = 0
         self._moves = 0
 
@@ -51,12 +58,9 @@ class Vitals:
         """
         if reading == self.last or self.fresh is None:
             return bool(over(reading, self._trip))
-        steps = self._steps
-        for index, (now, before) in enumerate(zip(reading, self.last, strict=True)):
-            if now is not None and before is not None:
-                growth = now - before
-                kept = steps[index] * _FADES
-                steps[index] = growth if growth > kept else kept
+        for growths, now, before in zip(self._growths, reading, self.last, strict=True):
+            if now is not None and before is not None and now != before:
+                _remember(growths, now - before)
         self.last = reading
         self._moves += 1
         if self._moves % _PEAK_EVERY == 1:
@@ -67,9 +71,7 @@ class Vitals:
         """The resources that want a cure, and those of them that fail within a few invocations."""
         if self.fresh is None:
             return (), ()
-        steps = [int(step) for step in self._steps]
-        steps[_MEMORY] += self._only_while_running // 2
-        soon = fails_soon(reading, self.fresh, self.limits, Reading(*steps))
+        soon = fails_soon(reading, self.fresh, self.limits, self._ahead())
         above = over(reading, self._trip)
         return tuple(name for name in RESOURCES if name in above or name in soon), soon
 
@@ -83,11 +85,32 @@ class Vitals:
         used, fresh, trip = (getattr(one, name) or 0 for one in (reading, self.fresh, self._trip))
         return max(used - (fresh + trip) // 2, 0)
 
+    def _ahead(self) -> Reading:
+        """What the next invocations may take."""
+        ahead = [
+            int(
+                min(growths)
+                * (_STEPS_AHEAD if self.courses[name].share < _WARY else _STEPS_AHEAD_OF_THE_WARY)
+            )
+            for name, growths in zip(RESOURCES, self._growths, strict=True)
+        ]
+        ahead[_MEMORY] += self._only_while_running
+        return Reading(*ahead)
+
     def _look_at_the_peak(self) -> None:
         # Lambda ends a process for what it needs at its height, which is over when an invocation is.
         peak = self.probe.peak_memory() if self.limits.memory else None
         if peak is not None and self.last.memory is not None:
             self._only_while_running = max(peak - self.last.memory, 0)
+
+
+def _remember(growths: list[float], growth: float) -> None:
+    """Keep the largest growths, each a little less with every one that follows."""
+    for index, one in enumerate(growths):
+        growths[index] = one * _FADES
+    least = min(growths)
+    if growth > least:
+        growths[growths.index(least)] = growth
 
 
 _MEMORY = RESOURCES.index("memory")

@@ -6,11 +6,13 @@ botocore alone starts about 40 ms sooner than boto3 on top of it (measured: 160 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-__all__ = ["client", "code_of", "said_by", "unlogged"]
+__all__ = ["Once", "client", "unlogged"]
+
+_T = TypeVar("_T")
 
 _making = threading.Lock()
 _session: Any = None
@@ -40,6 +42,25 @@ def client(service: str) -> Any:
         )
 
 
+class Once(Generic[_T]):
+    """Makes a client when it is first needed, once for all threads; one that cannot be made is tried again.
+
+    :param connect: makes it
+    """
+
+    def __init__(self, connect: Callable[[], _T]) -> None:
+        self._connect = connect
+        self._client: _T | None = None
+        self._connecting = threading.Lock()
+
+    def __call__(self) -> _T:
+        """The client."""
+        with self._connecting:
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
+
+
 @contextmanager
 def unlogged() -> Iterator[None]:
     """While this lasts, botocore does not log what it is answered in this thread.
@@ -61,18 +82,3 @@ def unlogged() -> Iterator[None]:
 
 def _lets_pass(_record: Any) -> bool:
     return not getattr(_here, "is_quiet", False)
-
-
-def code_of(error: Exception) -> str:
-    """AWS's code for an error (``ThrottlingException``), or the exception's class where AWS said nothing."""
-    # botocore's ClientError, known by its shape: nothing of botocore is imported for it.
-    response = getattr(error, "response", None)
-    code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
-    return str(code).rpartition("#")[2] or type(error).__name__
-
-
-def said_by(error: Exception) -> str:
-    """What AWS, or the network, said."""
-    response = getattr(error, "response", None)
-    message = response.get("Error", {}).get("Message", "") if isinstance(response, dict) else str(error)
-    return f"{code_of(error)}: {message}" if message else code_of(error)

@@ -7,6 +7,8 @@ from typing import Any, Protocol, cast
 
 from resilient_runtime.rejection import Rejection, compose
 
+from .refusals import code_of
+
 __all__ = ["DeadLetterQueue", "SendsMessages", "sqs_client"]
 
 # What SQS answers when the request itself is at fault: another attempt with the same label cannot succeed.
@@ -70,8 +72,4 @@ class DeadLetterQueue:
 
 
 def _code(error: Exception) -> str:
-    # botocore's ClientError, known by its shape: importing botocore here would cost what was just saved.
-    response = getattr(error, "response", None)
-    code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
-    # The JSON protocol prefixes some codes: "com.amazonaws.sqs#InvalidMessageContents".
-    return str(code).rpartition("#")[2].removeprefix("AWS.SimpleQueueService.")
+    return code_of(error).removeprefix("AWS.SimpleQueueService.")

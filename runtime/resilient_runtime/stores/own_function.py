@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol, cast
 
+from .refusals import code_of
+
 __all__ = ["RECYCLED_AT_VARIABLE", "ChangesFunctions", "Outcome", "OwnFunction", "lambda_client"]
 
 RECYCLED_AT_VARIABLE = "RESILIENT_REPLACED_AT"
@@ -91,7 +93,7 @@ class OwnFunction:
                 Environment={"Variables": {**variables, RECYCLED_AT_VARIABLE: f"{self._now():.0f}"}},
             )
         except Exception as error:
-            if _code(error) in ("PreconditionFailedException", "ResourceConflictException"):
+            if code_of(error) in ("PreconditionFailedException", "ResourceConflictException"):
                 return "replaced by another environment"
             raise
         return "replaced"
@@ -102,9 +104,3 @@ def _seconds(text: str | None) -> float:
         return float(text or 0)
     except ValueError:
         return 0.0
-
-
-def _code(error: Exception) -> str:
-    # botocore's ClientError, known by its shape, as everywhere in stores/.
-    response = getattr(error, "response", None)
-    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""

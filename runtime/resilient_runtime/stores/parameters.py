@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -13,7 +12,8 @@ from typing import Any, Protocol
 from resilient_runtime.configured.asking import Answer, Ask, Found, Wanted, calls_for
 from resilient_runtime.settings import ConfigurationEntry
 
-from .clients import client, code_of, said_by, unlogged
+from .clients import Once, client, unlogged
+from .refusals import code_of, said_by
 from .remedies import remedy_for
 
 __all__ = ["GetsParameters", "ParameterStore"]
@@ -41,21 +41,16 @@ class ParameterStore:
     """
 
     def __init__(self, connect: Callable[[], GetsParameters] = lambda: client("ssm")) -> None:
-        self._connect = connect
-        self._client: GetsParameters | None = None
-        self._connecting = threading.Lock()
+        self._client = Once(connect)
 
     def asks(self, entries: Sequence[ConfigurationEntry]) -> list[Ask]:
         """One call for every ten parameters; one that several entries name is asked for once."""
         return [partial(self._get, wanted) for wanted in calls_for(entries, per_call=_PER_CALL)]
 
     def _get(self, wanted: Wanted) -> Answer:
-        with self._connecting:
-            if self._client is None:
-                self._client = self._connect()
         try:
             with unlogged():
-                answer = self._client.get_parameters(Names=list(wanted), WithDecryption=True)
+                answer = self._client().get_parameters(Names=list(wanted), WithDecryption=True)
         except Exception as error:  # noqa: BLE001  whatever keeps it from us, the values that are there stay
             if len(wanted) > 1 and code_of(error) in _ONE_SPOILS_ALL:
                 return self._one_by_one(wanted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .clients import code_of
+from .refusals import code_of
 
 __all__ = ["remedy_for"]
 

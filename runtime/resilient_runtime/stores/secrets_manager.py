@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_BatchGetSecre
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -13,7 +12,8 @@ from typing import Any, Protocol
 from resilient_runtime.configured.asking import Answer, Ask, Found, Wanted, calls_for
 from resilient_runtime.settings import ConfigurationEntry
 
-from .clients import client, code_of, said_by, unlogged
+from .clients import Once, client, unlogged
+from .refusals import code_of, said_by
 from .remedies import remedy_for
 
 __all__ = ["GetsSecrets", "SecretsManager"]
@@ -46,9 +46,7 @@ class SecretsManager:
     """
 
     def __init__(self, connect: Callable[[], GetsSecrets] = lambda: client("secretsmanager")) -> None:
-        self._connect = connect
-        self._client: GetsSecrets | None = None
-        self._connecting = threading.Lock()
+        self._client = Once(connect)
         self._may_batch = True
 
     def asks(self, entries: Sequence[ConfigurationEntry]) -> list[Ask]:
@@ -64,7 +62,7 @@ class SecretsManager:
         try:
             while True:
                 with unlogged():
-                    answer = self._connected().batch_get_secret_value(**arguments)
+                    answer = self._client().batch_get_secret_value(**arguments)
                 secrets += answer.get("SecretValues", ())
                 errors += answer.get("Errors", ())
                 if not answer.get("NextToken"):
@@ -85,19 +83,13 @@ class SecretsManager:
         for source in wanted:
             try:
                 with unlogged():
-                    secrets[source] = self._connected().get_secret_value(SecretId=source)
+                    secrets[source] = self._client().get_secret_value(SecretId=source)
             except Exception as error:  # noqa: BLE001  see above
                 if code_of(error) == "ResourceNotFoundException":
                     faults[source] = _NO_SUCH
                 else:
                     faults[source] = f"{said_by(error)}. {remedy_for(error, 'secretsmanager:GetSecretValue')}"
         return _read(wanted, secrets, faults)
-
-    def _connected(self) -> GetsSecrets:
-        with self._connecting:
-            if self._client is None:
-                self._client = self._connect()
-            return self._client
 
 
 def _sorted_out(

@@ -20,6 +20,7 @@ class Site:
     def __init__(self) -> None:
         site = self
         self.ports: list[int] = []
+        self.hangs_up = False
         self.answer = threading.Event()
         self.answer.set()
         self.arrived = threading.Semaphore(0)
@@ -42,6 +43,9 @@ class Site:
                 site.ports.append(self.client_address[1])
                 site.arrived.release()
                 site.answer.wait(10)
+                if site.hangs_up:
+                    self.close_connection = True
+                    return
                 self.send_response(200)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
@@ -102,6 +106,15 @@ def test_a_connection_is_kept(site: Site, make: Callable[..., Client]) -> None:
     client = make()
     assert [client.get(site.url) for _ in range(3)] == [200] * 3
     assert len(set(site.ports)) == 1
+
+
+def test_a_request_that_was_cut_is_sent_once(site: Site, make: Callable[..., Client]) -> None:
+    """The client itself tries nothing again: that is Retry's, and each of its attempts would be many."""
+    site.hangs_up = True
+    with pytest.raises(Exception) as raised:  # noqa: PT011  each client has its own
+        make().get(site.url)
+    assert read_sign(raised.value, now=0).kind == "failed"
+    assert len(site.ports) == 1
 
 
 def test_after_a_pause_a_connection_is_not_trusted(site: Site, make: Callable[..., Client]) -> None:

@@ -100,6 +100,17 @@ def test_nothing_is_asked_while_nothing_pauses() -> None:
         assert connection.asked == -1.0
 
 
+def test_what_became_too_old_unused_is_closed() -> None:
+    """A connection that nobody takes any more does not stay open for ever beside the one that all take."""
+    server = Server()
+    pool = server.pool(limit=2, max_age=10)
+    with pool(), pool():
+        assert len(server.open) == 2
+    server.time.passes(11)
+    with pool() as connection:
+        assert server.open == [connection]
+
+
 @pytest.mark.parametrize("stopped", ["", "wall", "ticks"])
 def test_after_a_pause_a_connection_is_asked(stopped: str) -> None:
     """Whichever clock stood still in the freeze, a live connection is kept and a dead one replaced."""
