@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from .harness import Result
 
-BENCHMARKS = ("experiment", "runtime", "synth")
+BENCHMARKS = ("breaker", "experiment", "outage", "runtime", "synth")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,9 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _benchmark(name: str) -> Callable[[int, Callable[[str], None]], Result]:
-    from . import experiment, runtime, synth
+    from . import breaker, experiment, outage, runtime, synth
 
-    return {"experiment": experiment.run, "runtime": runtime.run, "synth": synth.run}[name]
+    modules = {
+        "breaker": breaker,
+        "experiment": experiment,
+        "outage": outage,
+        "runtime": runtime,
+        "synth": synth,
+    }
+    return modules[name].run
 
 
 if __name__ == "__main__":

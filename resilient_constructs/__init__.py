@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .downstream import Downstream
+    from .downstream import BreakerPolicy, Downstream
     from .fan_out_bus import FanOutBus
     from .flow_controlled_consumer import FlowControlledConsumer
     from .monitoring import OnCall, Severity
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Authorization",
+    "BreakerPolicy",
     "ContainerHealth",
     "Downstream",
     "EventStore",
@@ -54,6 +55,7 @@ __all__ = [
 
 _ROOMS = {
     "Authorization": "storage_first_api",
+    "BreakerPolicy": "downstream",
     "ContainerHealth": "resilient_function",
     "Downstream": "downstream",
     "EventStore": "stores",

@@ -111,8 +111,8 @@ BY_DESIGN: tuple[Known, ...] = (
         resource="AWS::DynamoDB::Table",
         rule="DynamoDBInBackupPlan",
         packs=(_HIPAA, _R4, _R5),
-        reason="The table remembers for a day which messages are done, and can be restored to any second of "
-        "35 days. A backup would outlive what it holds.",
+        reason="The table remembers for a day which messages are done, or for minutes which downstream is "
+        "down, and can be restored to any second of 35 days. A backup would outlive what it holds.",
     ),
     Known(
         resource="AWS::Logs::LogGroup",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import breaker
 from benchmarks.__main__ import main
 from benchmarks.harness import Result, Table
 
@@ -63,6 +64,16 @@ def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
         main(["speed"])
 
     assert "synth" in capsys.readouterr().err
+
+
+def test_the_breakers_are_measured_beside_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every contestant that is installed has a figure, and ours is compared with the fastest peer."""
+    monkeypatch.setattr(breaker, "CALLS", 20)
+    monkeypatch.setattr(breaker, "TURNS", 2)
+    figures = breaker.run(1, lambda _: None).figures
+
+    assert {"ours_us", "powertools_us", "ours_enter_leave_us", "ours_boundary_us"} <= set(figures)
+    assert isinstance(figures["closed_ratio"], float)
 
 
 def test_both_sides_of_the_runtime_are_called_and_write_the_same_number_of_lines() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
-from .construct import Downstream
+from .breaker import BreakerPolicy
+from .circuits import Circuits
+from .construct import Downstream, pause_source
+from .controller import CircuitController
 
-__all__ = ["Downstream"]
+__all__ = ["BreakerPolicy", "CircuitController", "Circuits", "Downstream", "pause_source"]

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jsii
-from aws_cdk import Annotations, Duration
+from aws_cdk import Annotations, Duration, Tokenization
+from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct, IValidation
 from resilient_runtime.settings import DownstreamSettings
 
 from resilient_constructs.limits import Faults
+from resilient_constructs.monitoring import OnCall, monitor
+from resilient_constructs.places import settle
 from resilient_constructs.tokens import is_token
 
+from .breaker import BreakerPolicy
+from .circuits import Circuits
 from .limits import (
     BURST,
     CONNECTIONS,
@@ -22,8 +28,9 @@ from .limits import (
     SCALING_PAGE,
     TYPICAL_LATENCY,
 )
+from .signals import circuit_section, circuit_signals
 
-__all__ = ["Downstream"]
+__all__ = ["Downstream", "pause_source"]
 
 
 class Downstream(Construct):
@@ -42,6 +49,10 @@ class Downstream(Construct):
     :param typical_latency: how long one request usually takes. Default: one second
     :param connections: how many callers it can have at the same time, all consumers together; an app whose
         consumers could exceed it is refused at synth. Default: no limit of connections
+    :param breaker: when to stop calling it, and how to begin again; ``BreakerPolicy()`` will do. Its state is
+        shared by all environments of all consumers, and while it is open their sources are paused. Default:
+        no breaker
+    :param on_call: who is told when its circuit stays open. Default: nobody; the alarm exists all the same
     :raises ValueError: when neither a rate nor connections are given, or a value is out of range; all faults
         at once
 
@@ -57,8 +68,11 @@ class Downstream(Construct):
         burst: float | None = None,
         typical_latency: Duration | None = None,
         connections: int | None = None,
+        breaker: BreakerPolicy | None = None,
+        on_call: OnCall | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
+        settle(self, scope, construct_id)
         latency = TYPICAL_LATENCY.default or 0.0
         unresolved = typical_latency is not None and typical_latency.is_unresolved()
         if typical_latency is not None and not unresolved:
@@ -81,6 +95,8 @@ class Downstream(Construct):
             if is_unknown:
                 # concurrency and pace are computed from these at synth; a token has no value until deploy
                 faults.add(prop, "a token", "a number known at synth", SCALING_PAGE)
+        if breaker is not None:
+            breaker.check(faults)
         faults.raise_any()
 
         self.name = construct_id
@@ -92,6 +108,22 @@ class Downstream(Construct):
         self._callers: list[_Caller] = []
         if connections is not None:
             self.node.add_validation(_Budget(self))
+        self.breaker = breaker
+        """When its circuit opens and closes; None without a breaker."""
+        self.circuits: Circuits | None = None
+        """The table and the controller of this stack's circuits; None without a breaker."""
+        self.alarms: Mapping[str, cloudwatch.CfnAlarm] = {}
+        """The alarms by signal: ``CircuitOpen``, where there is a breaker."""
+        if breaker is not None:
+            self.circuits = Circuits.of(self, on_call=on_call)
+            self.circuits.controller_in(self).tell(self.name)
+            table = self.circuits.table_name
+            self.alarms = monitor(
+                self,
+                signals=circuit_signals(table, self.name),
+                section=circuit_section(table, self.name),
+                on_call=on_call,
+            )
 
     @property
     def concurrency_by_rate(self) -> int | None:
@@ -134,7 +166,21 @@ class Downstream(Construct):
             requests_per_second=self.requests_per_second,
             burst=self.burst,
             max_concurrency=None if is_token(max_concurrency) else int(max_concurrency),
+            breaker=None if self.breaker is None else self.breaker.settings(),
         )
+
+    def pause(self, caller: Construct, mapping_id: str, *, max_concurrency: float | None = None) -> None:
+        """Pause an event source mapping while the circuit is open.
+
+        Consumers of this package do it themselves; call it for a mapping of your own, whichever its source:
+        SQS, Kinesis or a DynamoDB stream. Without a breaker it does nothing.
+
+        :param caller: a construct of the stack that the mapping is in
+        :param mapping_id: the mapping's UUID, which is its ``ref``
+        :param max_concurrency: for SQS, its maximum concurrency while all is well. Default: it has none, as
+            mappings of streams, and is only enabled and disabled
+        """
+        pause_source(caller, [self], mapping_id, max_concurrency=max_concurrency)
 
     def register(self, caller: Construct, max_concurrency: float) -> None:
         """Note that ``caller`` may cross this boundary ``max_concurrency`` times at once.
@@ -176,6 +222,25 @@ class Downstream(Construct):
             f"Downstream {self.name!r}: its callers' max_concurrency adds up to {total}; allowed: at most"
             f" {self.connections} connections. Callers: {callers}. Lower some of these ({SCALING_PAGE})"
         ]
+
+
+def pause_source(
+    caller: Construct,
+    downstreams: Sequence[Downstream],
+    mapping_id: str,
+    *,
+    max_concurrency: float | None,
+) -> None:
+    """Pause a mapping while one of several downstreams is down; those without a breaker never are."""
+    guarded = [each for each in downstreams if each.circuits is not None]
+    if guarded and guarded[0].circuits is not None:
+        concurrency = "" if max_concurrency is None else _digits(max_concurrency)
+        names = [each.name for each in guarded]
+        guarded[0].circuits.controller_in(caller).feed(mapping_id, names, concurrency)
+
+
+def _digits(number: float) -> str:
+    return Tokenization.stringify_number(number) if is_token(number) else f"{number:g}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from resilient_constructs.limits import Limit
 
 __all__ = [
+    "BREAKER",
+    "BREAKER_PAGE",
     "BURST",
     "CONCURRENCY",
     "CONNECTIONS",
@@ -46,3 +48,36 @@ TYPICAL_LATENCY = Limit(
 )
 # One mapping cannot be held below two, so a downstream with one connection would always be overrun.
 CONNECTIONS = Limit(prop="connections", low=2, high=None, unit="connections", page=SCALING_PAGE)
+
+BREAKER_PAGE = (
+    "https://docs.aws.amazon.com/prescriptive-guidance/latest/cloud-design-patterns/circuit-breaker.html"
+)
+
+
+def _breaker(
+    prop: str, low: float, high: float, unit: str, default: float | None, *, whole: bool = False
+) -> Limit:
+    return Limit(
+        prop=f"breaker.{prop}", low=low, high=high, unit=unit, page=BREAKER_PAGE, default=default, whole=whole
+    )
+
+
+_SHARE = "of the calls"
+# A tenth of a window must not be shorter than the environments' clocks are apart, hence its 10 seconds.
+BREAKER: tuple[Limit, ...] = (
+    _breaker("failure_rate", 0.01, 1, _SHARE, 0.5),
+    _breaker("outage_rate", 0.01, 1, _SHARE, 0.95),
+    _breaker("outage_calls", 1, 1_000_000, "calls", 10, whole=True),
+    _breaker("slow_call_rate", 0.01, 1, _SHARE, 0.5),
+    _breaker("slow_after", 0.001, 900, "seconds", None),
+    _breaker("window", 10, 3600, "seconds", 30),
+    _breaker("minimum_calls", 1, 1_000_000, "calls", 20, whole=True),
+    _breaker("recovery_time", 0.1, 86_400, "seconds", 15),
+    _breaker("recovery_growth", 1, 10, "times", 2),
+    _breaker("longest_recovery_time", 0.1, 86_400, "seconds", 120),
+    _breaker("probes", 1, 20, "calls at a time", 1, whole=True),
+    _breaker("probe_lease", 1, 900, "seconds", 30),
+    _breaker("successes_to_close", 1, 1000, "calls", 3, whole=True),
+    _breaker("cache_for", 0.1, 300, "seconds", 5),
+)
+"""Every number of a ``BreakerPolicy``, durations in seconds. The runtime has the same defaults and bounds."""

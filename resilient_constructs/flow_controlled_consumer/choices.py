@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from resilient_constructs.downstream import Circuits, Downstream
+from resilient_constructs.downstream.limits import SCALING_PAGE
 from resilient_constructs.limits import Faults
 from resilient_constructs.resilient_function import ContainerHealth
 from resilient_constructs.resilient_function.limits import TIMEOUT
@@ -34,12 +36,14 @@ from .limits import (
 __all__ = [
     "Chosen",
     "Warned",
+    "check_circuits",
     "check_dead_letters",
     "check_given_queue",
     "check_kind",
     "check_source",
     "choose",
     "choose_health",
+    "circuits_of",
     "filter_criteria",
     "warn_of",
 ]
@@ -147,6 +151,19 @@ def _check_unused(faults: Faults, settings: Mapping[str, object], remedy: str, p
 def check_given_queue(faults: Faults, *, ignored: Mapping[str, object]) -> None:
     """Note settings that a given queue would not get."""
     _check_unused(faults, ignored, "set it on the given queue itself", QUEUE_PAGE)
+
+
+def circuits_of(downstreams: Sequence[Downstream]) -> Circuits | None:
+    """Where the circuits of these downstreams are shared; None where none has a breaker."""
+    return next((each.circuits for each in downstreams if each.circuits is not None), None)
+
+
+def check_circuits(faults: Faults, downstreams: Sequence[Downstream]) -> None:
+    """Note breakers whose circuits live in several tables: a function knows one."""
+    guarded = [each for each in downstreams if each.circuits is not None]
+    if len({id(each.circuits) for each in guarded}) > 1:
+        names = ", ".join(each.node.path for each in guarded)
+        faults.add("downstream", names, "downstreams with a breaker of one stack", SCALING_PAGE)
 
 
 def check_dead_letters(faults: Faults, handler: object, dead_letter_queue: object) -> None:

@@ -14,7 +14,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from resilient_constructs import queues
-from resilient_constructs.downstream import Downstream
+from resilient_constructs.downstream import Downstream, pause_source
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import OnCall, monitor
 from resilient_constructs.places import settle
@@ -61,7 +61,8 @@ class FlowControlledConsumer(MeasuredConsumer):
         queue is made
     :param dead_letter_queue: where messages are given up to. Default: one is made; for a given ``queue``, the
         one of its redrive policy
-    :param downstream: what the handler calls; one or several. Each is told this consumer's concurrency
+    :param downstream: what the handler calls; one or several. Each is told this consumer's concurrency. While
+        one with a breaker is down, this consumer's event source mapping is disabled
     :param max_concurrency: how many invocations may run at once, 2 to 1,000. Default: the smallest of the
         downstreams' ``Downstream.max_concurrency`` (Little's law: rate × latency); without a downstream,
         10, or the reserved concurrency when that is smaller
@@ -168,6 +169,7 @@ class FlowControlledConsumer(MeasuredConsumer):
             choices.check_dead_letters(faults, handler, dead_letter_queue)
         elif dead_letter_queue is not None:
             choices.check_kind(faults, fifo=fifo, dead_letters_fifo=queues.facts_of(dead_letter_queue).fifo)
+        choices.check_circuits(faults, downstreams)
         consuming = expected(timeout, reserved_concurrency) if function is None else read_function(function)
         chosen = choices.choose(
             faults,
@@ -232,6 +234,7 @@ class FlowControlledConsumer(MeasuredConsumer):
                 mode="messages",
                 dead_letter_queue=dead_letter_queue,
                 downstreams=[each.settings(chosen.concurrency) for each in downstreams],
+                circuits=choices.circuits_of(downstreams),
                 service=construct_id,
                 timeout=timeout,
                 memory_size=memory_size,
@@ -272,6 +275,8 @@ class FlowControlledConsumer(MeasuredConsumer):
             # a function of ours stands after its own policy; a given one's policy may stand anywhere
             for grant in grants:
                 grant.apply_before(self.event_source_mapping)
+        mapping_id = self.event_source_mapping.ref
+        pause_source(self, downstreams, mapping_id, max_concurrency=chosen.concurrency)
         for each in downstreams:
             each.register(self, chosen.concurrency)
         warned = choices.warn_of(chosen, consuming, has_dead_letter_queue=dead_letter_queue is not None)
@@ -282,7 +287,7 @@ class FlowControlledConsumer(MeasuredConsumer):
         self._emitted = Emitted(
             queue_name=queue_name or queue.queue_name,
             dead_letter_queue_name=None if dead_letter_queue is None else dead_letter_queue.queue_name,
-            mapping_id=self.event_source_mapping.ref,
+            mapping_id=mapping_id,
             function=consuming.dimensions or {"FunctionName": self.function.function_name},
         )
         self.alarms: Mapping[str, cloudwatch.CfnAlarm] = watch(

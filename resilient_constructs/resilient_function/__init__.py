@@ -9,12 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resilient_constructs.runtime_layer import RuntimeLayer
+
     from .configuration import Parameter, Secret
     from .construct import ResilientFunction
     from .handler import Handler
     from .health import ContainerHealth
     from .idempotency import Idempotency
-    from .layer import RuntimeLayer
     from .redaction import Redaction
     from .signals import async_signals, function_panels, function_section, function_signals
 
@@ -40,7 +41,7 @@ _MODULES = {
     "Parameter": "configuration",
     "Redaction": "redaction",
     "ResilientFunction": "construct",
-    "RuntimeLayer": "layer",
+    "RuntimeLayer": ".runtime_layer",
     "Secret": "configuration",
     "async_signals": "signals",
     "function_panels": "signals",

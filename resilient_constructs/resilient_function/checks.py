@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from resilient_runtime.settings import Mode
+from resilient_runtime.settings import DownstreamSettings, Mode
 
 from resilient_constructs.limits import Faults
 
 from .limits import (
     ASYNC_PAGE,
+    CONCURRENCY_PAGE,
     ENVIRONMENT_SIZE,
     OLDEST_PYTHON_MINOR,
     RESERVED_VARIABLES,
@@ -23,7 +24,13 @@ from .limits import (
 if TYPE_CHECKING:
     from aws_cdk import aws_sqs as sqs
 
-__all__ = ["check_asynchronous", "check_environment", "check_mode", "check_runtime"]
+__all__ = [
+    "check_asynchronous",
+    "check_circuits",
+    "check_environment",
+    "check_mode",
+    "check_runtime",
+]
 
 _OURS = "RESILIENT_"
 
@@ -54,6 +61,14 @@ def check_mode(
         faults.add("dead_letter_queue", "a queue", allowed, ASYNC_PAGE)
     if mode == "messages" and asynchronous:
         faults.add("asynchronous", True, "False in mode 'messages', where Lambda polls SQS", SQS_PAGE)
+
+
+def check_circuits(faults: Faults, downstreams: Sequence[DownstreamSettings], *, has_circuits: bool) -> None:
+    """Note breakers whose circuits would be shared nowhere."""
+    guarded = [each.name for each in downstreams if each.breaker is not None]
+    if guarded and not has_circuits:
+        allowed = f"the circuits of the downstreams with a breaker ({', '.join(guarded)})"
+        faults.add("circuits", None, allowed, CONCURRENCY_PAGE)
 
 
 def check_asynchronous(faults: Faults, **given: object) -> None:

@@ -20,9 +20,10 @@ from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import Signal, monitor
 from resilient_constructs.places import path_of, settle
 from resilient_constructs.queues import make_undelivered_queue
+from resilient_constructs.runtime_layer import RuntimeLayer
 from resilient_constructs.tokens import seconds
 
-from .checks import check_asynchronous, check_environment, check_mode, check_runtime
+from .checks import check_asynchronous, check_circuits, check_environment, check_mode, check_runtime
 from .code import code_of
 from .configuration import Parameter, Secret, entries_of, grant_reading
 from .defaults import default_architecture, default_runtime, default_timeout, lambda_service, megabytes
@@ -31,7 +32,6 @@ from .handler import Handler
 from .health import ContainerHealth
 from .health_signals import full_above
 from .idempotency import Idempotency, grant_remembering, make_table
-from .layer import RuntimeLayer
 from .limits import (
     EPHEMERAL_STORAGE,
     LAYERS,
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from aws_cdk import aws_cloudwatch as cloudwatch
     from aws_cdk import aws_dynamodb as dynamodb
 
+    from resilient_constructs.downstream import Circuits
     from resilient_constructs.monitoring import OnCall
 
 __all__ = ["ResilientFunction"]
@@ -84,6 +85,7 @@ class ResilientFunction(MeasuredFunction):
         mode: Mode = "event",
         dead_letter_queue: sqs.IQueue | None = None,
         downstreams: Sequence[DownstreamSettings] = (),
+        circuits: Circuits | None = None,
         service: str | None = None,
         timeout: Duration | None = None,
         memory_size: float | None = None,
@@ -116,6 +118,7 @@ class ResilientFunction(MeasuredFunction):
             message of an SQS batch with (body, call)
         :param dead_letter_queue: where a rejected message goes; required in mode ``messages``
         :param downstreams: the boundaries that the handler may cross
+        :param circuits: where the circuits of downstreams with a breaker are shared: ``courier.circuits``
         :param service: how logs and metrics call this function. Default: the construct ID
         :param timeout: 1 second to 15 minutes. Default: 30 seconds
         :param memory_size: 128 to 10,240 MB, and processor time in proportion. Default: 256 MB
@@ -185,6 +188,7 @@ class ResilientFunction(MeasuredFunction):
             idempotency=idempotency,
         )
         check_mode(faults, mode, dead_letter_queue, asynchronous=asynchronous)
+        check_circuits(faults, downstreams, has_circuits=circuits is not None)
         if not asynchronous:
             check_asynchronous(
                 faults, retry_attempts=retry_attempts, max_event_age=max_event_age, on_failure=on_failure
@@ -204,6 +208,7 @@ class ResilientFunction(MeasuredFunction):
             redaction=(redact or Redaction()).settings(),
             configuration=entries_of(configuration),
             idempotency=None if idempotency is None else idempotency.settings(""),
+            circuits_table=None if circuits is None else circuits.table_name,
         )
         check_environment(faults, environment or {}, settings.to_env())
         faults.raise_any()
@@ -221,7 +226,12 @@ class ResilientFunction(MeasuredFunction):
             self, "LogGroup", retention=log_retention or logs.RetentionDays.ONE_MONTH
         )
         """Where the function writes."""
-        self.role: iam.IRole = role or iam.Role(self, "Role", assumed_by=lambda_service())
+        self.role: iam.IRole = role or iam.Role(
+            self,
+            "Role",
+            assumed_by=lambda_service(),
+            managed_policies=None if circuits is None else [circuits.use_policy],
+        )
         """What the function may do."""
         # Not the AWS managed policy: it allows writing to every log group of the account.
         self.log_group.grant_write(self.role)
@@ -236,6 +246,8 @@ class ResilientFunction(MeasuredFunction):
             self.idempotency_table = idempotency.table or make_table(self)
             settings = settings._replace(idempotency=idempotency.settings(self.idempotency_table.table_name))
             grant_remembering(self.idempotency_table, self.role)
+        if circuits is not None and role is not None:
+            circuits.grant_use(role)
         if configuration:
             grant_reading(configuration, self.role)
         self.function = lambda_.Function(

@@ -11,7 +11,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .breaker import Breaker, BreakerPolicy
     from .call import Call, UnknownDownstream, add_correlation_id, current_call, current_correlation_id
+    from .circuit_open import CircuitOpen
     from .client import SendFailed, StorageFirstClient
     from .configured import ConfigurationUnavailable, UnknownConfiguration, configuration
     from .connections import Connections, PoolExhausted
@@ -20,12 +22,17 @@ if TYPE_CHECKING:
     from .reject import Reject
     from .retries import GaveUp, Retry, RetryBudget
     from .slow_down import SlowDown
+    from .stores.circuits import DynamoDBCircuits
 
 __all__ = [
+    "Breaker",
+    "BreakerPolicy",
     "Call",
+    "CircuitOpen",
     "ConfigurationUnavailable",
     "Connections",
     "DeadlineExceeded",
+    "DynamoDBCircuits",
     "GaveUp",
     "PoolExhausted",
     "Reject",
@@ -45,10 +52,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Breaker": "breaker",
+    "BreakerPolicy": "breaker",
     "Call": "call",
+    "CircuitOpen": "circuit_open",
     "ConfigurationUnavailable": "configured",
     "Connections": "connections",
     "DeadlineExceeded": "interruption",
+    "DynamoDBCircuits": "stores.circuits",
     "GaveUp": "retries",
     "PoolExhausted": "connections",
     "Reject": "reject",

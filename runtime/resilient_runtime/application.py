@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .batch import Batch, DeadLetters
+from .batch import Batch, DeadLetters, refuses_nothing
 from .call import Boundary, Call
+from .chance import uniform
 from .clock import SYSTEM_CLOCK, Clock
 from .deadline import Deadline, Firing
 from .diagnostics import Diagnostics
@@ -20,6 +21,9 @@ from .reserve import Reserve
 from .settings import DownstreamSettings, Settings
 from .status import StatusLines, Teller
 from .stores.dead_letters import DeadLetterQueue
+
+if TYPE_CHECKING:
+    from .breaker import CircuitStore, GuardedBoundary
 
 __all__ = ["build", "print_line"]
 
@@ -47,6 +51,8 @@ def build(
     dead_letters: DeadLetters | None = None,
     caretaker: Caretaker | None = None,
     guard: Guard | None = None,
+    circuits: CircuitStore | None = None,
+    random: Callable[[], float] = uniform,
 ) -> Handler:
     """The function that Lambda calls, as the environment variables describe it.
 
@@ -55,6 +61,8 @@ def build(
     :param dead_letters: where rejected messages go. Default: the queue that the settings name
     :param caretaker: who looks after the environment. Default: as the settings say
     :param guard: who interrupts the handler before its time is over. Default: as the settings say
+    :param circuits: where the breakers' circuits are shared. Default: the table that the settings name
+    :param random: from 0 up to 1, for jitter. Default: the operating system's
     :raises ValueError: when the settings are missing or contradict each other
     :raises HandlerNotFound: when the user's module or function does not exist
     """
@@ -63,6 +71,12 @@ def build(
         raise ValueError(
             "RESILIENT_DEAD_LETTER_QUEUE_URL is not set: in mode 'messages' a rejected message needs "
             "a queue that keeps it"
+        )
+    has_breaker = any(one.breaker is not None for one in settings.downstreams)
+    if has_breaker and circuits is None and not settings.circuits_table:
+        raise ValueError(
+            "RESILIENT_CIRCUITS_TABLE is not set: a downstream with a breaker needs the table in which all "
+            "environments share its circuit"
         )
     about: dict[str, Any] = {
         "service": settings.service,
@@ -96,11 +110,16 @@ def build(
             home=folder_of(settings.handler),
             reserve=reserve,
         ),
+        has_breaker=has_breaker,
     )
     in_progress = InProgress()
     guard = guard or _deadline(settings, lines, tell, in_progress)
     downstreams = {one.name: one for one in settings.downstreams}
     boundary: Boundary = _Recorded(lines, tell)
+    refuses: Callable[[str], bool] = refuses_nothing
+    if has_breaker:
+        boundary = guarded = _guarded(settings, boundary, circuits, lines, tell, random)
+        refuses = guarded.refuses
     if settings.mode == "event":
         work = per_event(
             function,
@@ -121,6 +140,7 @@ def build(
             boundary=boundary,
             guard=guard,
             in_progress=in_progress,
+            refuses=refuses,
         ).run
     return around(work, caretaker=caretaker, guard=guard, refresh=refresh, lines=lines, tell=tell)
 
@@ -139,6 +159,22 @@ def _deadline(settings: Settings, lines: StatusLines, tell: Teller, in_progress:
         home=folder_of(settings.handler),
         subject=lambda: in_progress.call,
     )
+
+
+def _guarded(
+    settings: Settings,
+    inner: Boundary,
+    circuits: CircuitStore | None,
+    lines: StatusLines,
+    tell: Teller,
+    random: Callable[[], float],
+) -> GuardedBoundary:
+    # Late on purpose: dataclasses and a client for the table take longer than all the rest of a start.
+    from .breaker.equipment import guarded
+    from .stores.circuits import DynamoDBCircuits
+
+    store = circuits or DynamoDBCircuits(settings.circuits_table or "")
+    return guarded(settings.downstreams, inner, store=store, lines=lines, tell=tell, random=random)
 
 
 def _load_configuration(
@@ -185,6 +221,9 @@ class _Recorded:
         self._tell = tell
 
     def enter(self, call: Call, downstream: DownstreamSettings) -> None:
+        pass
+
+    def give_up(self, call: Call, downstream: DownstreamSettings) -> None:
         pass
 
     def leave(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .batch_budget import BatchBudget
 from .call import Boundary, Call, active_call
+from .circuit_open import CircuitOpen
 from .in_progress import InProgress
 from .interruption import DeadlineExceeded, exceeded_in
 from .lifecycle import Guard, Remaining, kept_ms
@@ -30,7 +31,7 @@ from .status import StatusLines, Teller, describe, text_of
 if TYPE_CHECKING:
     from .returning import Returns
 
-__all__ = ["Batch", "DeadLetters", "refuse_unfinished"]
+__all__ = ["Batch", "DeadLetters", "refuse_unfinished", "refuses_nothing"]
 
 _NOT_STORED = (
     "The handler rejected this message, but the dead-letter queue did not take it, so it was returned to its "
@@ -38,6 +39,7 @@ _NOT_STORED = (
     "on its KMS key), and that the queue exists; the message is tried again."
 )
 _MOST_TOLD = 100
+_REFUSED = "circuit open"
 _IN_ORDER = "an earlier message of its group goes back, and a group keeps its order"
 
 
@@ -70,6 +72,7 @@ class Batch:
     :param in_progress: is told which message is being handled
     :param returns: when messages that go back may be received again. Default: when the visibility timeout of
         their queue ends
+    :param refuses: whether a downstream's breaker would refuse a call now; asked after it refused one
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Batch:
         boundary: Boundary,
         guard: Guard,
         in_progress: InProgress,
+        refuses: Callable[[str], bool],
         returns: Returns | None = None,
     ) -> None:
         self._function = function
@@ -94,6 +98,8 @@ class Batch:
         self._guard = guard
         self._in_progress = in_progress
         self._returns = returns
+        self._refuses = refuses
+        self._refusal: CircuitOpen | None = None
         self._budget = BatchBudget()
         self._clock = lines.clock
 
@@ -115,6 +121,8 @@ class Batch:
             raise
         returned: list[str] = []
         stopped: set[str] = set()
+        # Only what this batch has met: a handler that seldom needs a downstream goes on without it.
+        self._refusal = None
         self._budget.begin()
         if self._returns is not None:
             self._returns.begin()
@@ -123,7 +131,7 @@ class Batch:
             if group is not None and group in stopped:
                 # Its predecessor comes back, so it must too, or the group would be out of order.
                 self._hold(record, _IN_ORDER, invocation, group=group)
-            elif (reason := self._no_time()) is not None:
+            elif (reason := self._no_time() or self._no_way()) is not None:
                 returned += self._hold_all(records[index:], reason, invocation)
                 break
             elif self._settled(record, invocation):
@@ -154,6 +162,19 @@ class Batch:
             f"{left:.2f} s are left of this invocation, {guard.margin:.2f} s of them to report in, and a "
             f"message takes {budget.needed():.2f} s"
         )
+
+    def _no_way(self) -> str | None:
+        """Why no further message is begun in this invocation: what an earlier one needed is down."""
+        refusal = self._refusal
+        if refusal is None:
+            return None
+        try:
+            if self._refuses(refusal.name):
+                return f"{_REFUSED}: an earlier message of this batch needed {text_of(refusal.name)}"
+        except Exception as error:  # noqa: BLE001  then the next message finds out by itself
+            self._tell(self._lines.broken, "breaker", error)
+        self._refusal = None
+        return None
 
     def _settled(self, record: Mapping[str, Any], invocation: _Invocation) -> bool:
         """Whether the message may be deleted. An error of our own returns it: twice is better than never."""
@@ -189,6 +210,13 @@ class Batch:
                 refuse_unfinished(outcome)
         except Reject as reject:
             return self._reject(record, call, reject, started)
+        except CircuitOpen as refusal:
+            # No failure of this message: nothing was tried, so nothing is there to be looked into.
+            self._refusal = refusal
+            # By name and state: the circuit's reason may quote an exception, and is told where it opened.
+            reason = f"{_REFUSED}: {text_of(refusal.name)} is {text_of(refusal.state)}"
+            self._tell(self._lines.refused, call, reason)
+            return False
         except Exception as error:  # noqa: BLE001  this is where a handler's failure becomes a returned message
             self._failed(record, call, started, error)
             return False
@@ -296,6 +324,11 @@ class Batch:
             call.event,
         ) = read(record)
         return body
+
+
+def refuses_nothing(_: str) -> bool:
+    """For handlers whose downstreams have no breaker."""
+    return False
 
 
 def refuse_unfinished(outcome: object) -> None:

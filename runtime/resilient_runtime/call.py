@@ -18,6 +18,7 @@ __all__ = [
     "UnknownDownstream",
     "active_call",
     "add_correlation_id",
+    "asks_for_less",
     "current_call",
     "current_correlation_id",
     "outcome_of",
@@ -43,6 +44,9 @@ class Boundary(Protocol):
     ) -> None:
         """After a call that began: note how long it took and how it ended. Must not raise."""
 
+    def give_up(self, call: Call, downstream: DownstreamSettings) -> None:
+        """A call that was let in does not begin after all: give its place to others. Must not raise."""
+
 
 class _Open:
     """A boundary that neither paces nor counts."""
@@ -53,6 +57,9 @@ class _Open:
     def leave(
         self, call: Call, downstream: DownstreamSettings, seconds: float, error: BaseException | None
     ) -> None:
+        pass
+
+    def give_up(self, call: Call, downstream: DownstreamSettings) -> None:
         pass
 
 
@@ -205,6 +212,7 @@ class Crossing:
         margin = call.margin_ms
         left = call.remaining_ms() - margin
         if left <= 0:
+            call.boundary.give_up(call, self._settings)
             raise TimeoutError(
                 f"{self.name} was not called: {left + margin} ms are left of this invocation, "
                 f"and {margin} ms are kept to report in"
@@ -244,10 +252,11 @@ def outcome_of(error: BaseException | None) -> str:
     # against the downstream.
     if isinstance(error, Reject):
         return "rejected"
-    return "throttled" if _asks_for_less(error) else "failed"
+    return "throttled" if asks_for_less(error) else "failed"
 
 
-def _asks_for_less(error: BaseException) -> bool:
+def asks_for_less(error: BaseException) -> bool:
+    """Whether it is an answer 429: fewer calls are wanted, which is no outage."""
     # Our own GaveUp and Throttled say so; the exceptions of requests and httpx carry the answer 429.
     if getattr(error, "throttled", False) is True:
         return True

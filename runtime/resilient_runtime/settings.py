@@ -35,12 +35,15 @@ class DownstreamSettings(NamedTuple):
     :param requests_per_second: what it takes from all callers together; None when it has no such limit
     :param burst: how many calls it takes at once on top
     :param max_concurrency: how many environments of this function may call it at once
+    :param breaker: what ``BreakerPolicy.to_settings`` gives: JSON, what is as by default left out. None has
+        no breaker; an empty one has the default policy
     """
 
     name: str
     requests_per_second: float | None = None
     burst: float | None = None
     max_concurrency: int | None = None
+    breaker: Mapping[str, Any] | None = None
 
 
 class HealthSettings(NamedTuple):
@@ -123,6 +126,8 @@ class Settings(NamedTuple):
     :param redaction: what is hidden of an event in a FAILED record
     :param configuration: the values to load
     :param idempotency: where it is remembered which messages are done; None remembers nothing
+    :param circuits_table: the DynamoDB table in which all environments share their breakers' circuits;
+        required when a downstream has a breaker
     """
 
     handler: str
@@ -135,6 +140,7 @@ class Settings(NamedTuple):
     redaction: RedactionSettings = RedactionSettings()
     configuration: tuple[ConfigurationEntry, ...] = ()
     idempotency: IdempotencySettings | None = None
+    circuits_table: str | None = None
 
     def to_env(self) -> dict[str, str]:
         """The environment variables that carry these settings; what is as by default is left out."""
@@ -145,6 +151,8 @@ class Settings(NamedTuple):
         }
         if self.dead_letter_queue_url is not None:
             env["RESILIENT_DEAD_LETTER_QUEUE_URL"] = self.dead_letter_queue_url
+        if self.circuits_table is not None:
+            env["RESILIENT_CIRCUITS_TABLE"] = self.circuits_table
         if self.deadline_margin is not None:
             env["RESILIENT_DEADLINE_MARGIN"] = repr(self.deadline_margin)
         for variable, value in (
@@ -189,6 +197,7 @@ class Settings(NamedTuple):
                 ConfigurationEntry(**one) for one in _read(env, "RESILIENT_CONFIGURATION", [])
             ),
             idempotency=None if idempotency is None else IdempotencySettings(**idempotency),
+            circuits_table=env.get("RESILIENT_CIRCUITS_TABLE"),
         )
 
 

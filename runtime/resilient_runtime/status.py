@@ -38,8 +38,9 @@ _UNSEARCHED = "[hidden: it could not be searched for secrets]"
 _BEYOND = 4096
 _ENDS = ("Completed", "Failed", "Rejected")
 # A metric that never had data makes metric math over it empty, and an alarm on what started and did not end
-# silent, just where nothing ever completed. So each start counts none of each end.
-_NOT_YET = "".join(f',"{name}":0' for name in _ENDS)
+# silent, just where nothing ever completed. So each start counts none of each end. A fourth end comes with
+# a breaker, and a metric costs money: without one, nothing that has begun is held.
+_ENDS_WITH_BREAKER = (*_ENDS, "Held")
 _COUNT = '{"Name":"%s","Unit":"Count"}'
 _DURATION = '{"Name":"%s","Unit":"Milliseconds"}'
 
@@ -50,6 +51,8 @@ class StatusLines:
     :param service: the service's name as the construct was given it
     :param function_name: the value of the metrics' only dimension, ``FunctionName``
     :param diagnostics: what a failure's record says beside the failure, and what it hides
+    :param has_breaker: whether a message may go back because a circuit is open
+    :ivar about: the members that every record has, each with a comma before it
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class StatusLines:
         function_name: str,
         clock: Clock = SYSTEM_CLOCK,
         diagnostics: Diagnostics | None = None,
+        has_breaker: bool = False,
     ) -> None:
         self.function_name = function_name
         self.clock = clock
@@ -66,16 +70,19 @@ class StatusLines:
         self._second = -1
         self._second_text = ""
         name = _quote(function_name)
-        self._about = f',"service":{_quote(service)},"function_name":{name}'
+        self.about = f',"service":{_quote(service)},"function_name":{name}'
         dimension = f',"FunctionName":{name}'
+        ends = _ENDS_WITH_BREAKER if has_breaker else _ENDS
+        self._not_yet = "".join(f',"{end}":0' for end in ends)
         self._heads = {
             status: _directive('["FunctionName"]', metrics) + dimension
             for status, metrics in {
-                "STARTED": tuple(_COUNT % name for name in ("Started", *_ENDS)),
+                "STARTED": tuple(_COUNT % name for name in ("Started", *ends)),
                 "COMPLETED": (_COUNT % "Completed", _DURATION % "Duration"),
                 "FAILED": (_COUNT % "Failed", _DURATION % "Duration"),
                 "REJECTED": (_COUNT % "Rejected", _DURATION % "Duration"),
                 "DEADLINE": (_COUNT % "DeadlineExceeded",),
+                "HELD": (_COUNT % "Held",),
             }.items()
         }
         self._called = (
@@ -88,12 +95,12 @@ class StatusLines:
 
     def started(self, call: Call) -> str:
         """The handler is about to run."""
-        return self._line("STARTED", f',"Started":1{_NOT_YET},"status":"STARTED"{self._of(call)}}}')
+        return self._line("STARTED", f',"Started":1{self._not_yet},"status":"STARTED"{self.of(call)}}}')
 
     def completed(self, call: Call, seconds: float) -> str:
         """The handler returned."""
         return self._line(
-            "COMPLETED", f',"Completed":1{_took(seconds)},"status":"COMPLETED"{self._of(call)}}}'
+            "COMPLETED", f',"Completed":1{_took(seconds)},"status":"COMPLETED"{self.of(call)}}}'
         )
 
     def failed(
@@ -114,7 +121,7 @@ class StatusLines:
         """
         return self._line(
             "FAILED",
-            f',"Failed":1{_took(seconds)},"status":"FAILED"{self._of(call)},"error":{self._error(error)}'
+            f',"Failed":1{_took(seconds)},"status":"FAILED"{self.of(call)},"error":{self._error(error)}'
             f"{self._member('reason', reason)}{self._member('remedy', remedy)}{self._stack(error)}"
             f"{self._diagnostics.of_failure(call, error, event)}}}",
         )
@@ -127,9 +134,16 @@ class StatusLines:
         label = "" if labelled else ',"labelled":false'
         return self._line(
             "REJECTED",
-            f',"Rejected":1{_took(seconds)},"status":"REJECTED"{self._of(call)}'
+            f',"Rejected":1{_took(seconds)},"status":"REJECTED"{self.of(call)}'
             f"{self._member('reason', reason)}{self._member('error', error)}{label}}}",
         )
+
+    def refused(self, call: Call, reason: str) -> str:
+        """The message had begun and goes back, because what its handler needs is not to be called now.
+
+        :param reason: without secrets
+        """
+        return self._line("HELD", f',"Held":1,"status":"HELD"{self.of(call)},"reason":{_quote(reason)}}}')
 
     def held(self, call: Call, reason: str, group: str | None = None) -> str:
         """The message went back untouched. Not counted.
@@ -138,7 +152,7 @@ class StatusLines:
         :param group: its message group, where an earlier message of that went back
         """
         in_group = "" if group is None else f',"message_group":{_quote(text_of(group))}'
-        return f'{{"status":"HELD"{self._of(call)},"reason":{_quote(reason)}{in_group},{self._at()[1]}}}'
+        return f'{{"status":"HELD"{self.of(call)},"reason":{_quote(reason)}{in_group},{self.at()[1]}}}'
 
     def deadline(self, call: Call | None, firing: Firing) -> str:
         """Lambda's timeout is near and the handler is running still: what it is doing. Counted once."""
@@ -146,18 +160,18 @@ class StatusLines:
         return self._line(
             "DEADLINE",
             f',"DeadlineExceeded":{1 if firing.times == 1 else 0},"status":"DEADLINE"'
-            f"{self._about if call is None else self._of(call)}"
+            f"{self.about if call is None else self.of(call)}"
             f',"ran_ms":{firing.ran * 1000:.0f},"remaining_ms":{firing.left * 1000:.0f}{not_interrupted}'
             f"{self._diagnostics.of_deadline(call, firing)}}}",
         )
 
     def unguarded(self, reason: str) -> str:
         """Handlers of this environment cannot be interrupted before Lambda's timeout. Not counted."""
-        return f'{{"status":"UNGUARDED"{self._about},"reason":{_quote(reason)},{self._at()[1]}}}'
+        return f'{{"status":"UNGUARDED"{self.about},"reason":{_quote(reason)},{self.at()[1]}}}'
 
     def called(self, call: Call, name: str, seconds: float, error: BaseException | None) -> str:
         """A downstream was called; ``FunctionName`` and ``Downstream`` are the dimensions."""
-        ms, timestamp = self._at()
+        ms, timestamp = self.at()
         outcome = outcome_of(error)
         duration = f"{seconds * 1000:.3f}"
         quoted = _quote(name)
@@ -165,34 +179,34 @@ class StatusLines:
         return (
             f'{{"_aws":{{"Timestamp":{ms},{self._called},"Downstream":{quoted}'
             f',"DownstreamFailed":{1 if outcome == "failed" else 0},"DownstreamDuration":{duration}'
-            f',"status":"CALLED"{self._of(call)},"downstream":{quoted},"outcome":"{outcome}"'
+            f',"status":"CALLED"{self.of(call)},"downstream":{quoted},"outcome":"{outcome}"'
             f',"duration_ms":{duration}{told},{timestamp}}}'
         )
 
     def broken(self, part: str, error: BaseException) -> str:
         """A part of this runtime failed; invocations go on without its help. Not counted."""
         return (
-            f'{{"status":"BROKEN"{self._about},"part":{_quote(part)},"error":{self._error(error)}'
-            f"{self._stack(error)},{self._at()[1]}}}"
+            f'{{"status":"BROKEN"{self.about},"part":{_quote(part)},"error":{self._error(error)}'
+            f"{self._stack(error)},{self.at()[1]}}}"
         )
 
     def timestamp(self) -> str:
         """Now, as an RFC 3339 timestamp in UTC with milliseconds."""
-        return self._at()[1][len('"timestamp":"') : -1]
+        return self.at()[1][len('"timestamp":"') : -1]
 
     def _line(self, status: str, rest: str) -> str:
-        ms, timestamp = self._at()
+        ms, timestamp = self.at()
         # ``rest`` ends its object; the timestamp goes in before that brace.
         return f'{{"_aws":{{"Timestamp":{ms},{self._heads[status]}{rest[:-1]},{timestamp}}}'
 
     def _error(self, error: BaseException) -> str:
-        text = self._shown(error)
+        text = self.shown(error)
         return _quote(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
     def _member(self, name: str, value: object) -> str:
-        return "" if value is None else f',"{name}":{_quote(self._shown(value))}'
+        return "" if value is None else f',"{name}":{_quote(self.shown(value))}'
 
-    def _shown(self, value: object) -> str:
+    def shown(self, value: object) -> str:
         """What ``text_of`` says, without its secrets."""
         text = _printed(value)
         try:
@@ -208,17 +222,19 @@ class StatusLines:
             return ""
         return f',"stack":{_quote(stack)}'
 
-    def _of(self, call: Call) -> str:
+    def of(self, call: Call) -> str:
+        """The members that tell whose record it is."""
         message = call.message_id
         which = (
             "" if message is None else f',"message_id":{_quote(text_of(message))},"attempt":{call.attempt}'
         )
         return (
-            f'{self._about},"correlation_id":{_quote(call.correlation_id)}{which}'
+            f'{self.about},"correlation_id":{_quote(call.correlation_id)}{which}'
             f',"request_id":{_quote(call.request_id)}'
         )
 
-    def _at(self) -> tuple[int, str]:
+    def at(self) -> tuple[int, str]:
+        """Now, in milliseconds since 1970 and as a member."""
         ms = int(self.clock.wall() * 1000)
         second, rest = divmod(ms, 1000)
         if second != self._second:

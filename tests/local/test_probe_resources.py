@@ -8,6 +8,7 @@ import time
 import zipfile
 from collections.abc import Callable
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -249,3 +250,71 @@ def _zipped(code: str) -> bytes:
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("index.py", code)
     return buffer.getvalue()
+
+
+def test_one_mapping_is_authorized_by_its_own_actions(local_aws: LocalAws, create_stack: Stack) -> None:
+    """Who may read and change one event source mapping can do that, to this one, and not delete it."""
+    code = {"ZipFile": "def handler(event, context): ..."}
+    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    mapping = {
+        "Type": "AWS::Lambda::EventSourceMapping",
+        "Properties": {
+            "FunctionName": {"Ref": "Function"},
+            "EventSourceArn": {"Fn::GetAtt": ["Queue", "Arn"]},
+            "ScalingConfig": {"MaximumConcurrency": 7},
+        },
+    }
+    arn = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:event-source-mapping:${One}"
+    statement = {
+        "Effect": "Allow",
+        "Action": ["lambda:GetEventSourceMapping", "lambda:UpdateEventSourceMapping"],
+        "Resource": {"Fn::Sub": arn},
+    }
+    made = create_stack(
+        {
+            "Queue": {"Type": "AWS::SQS::Queue"},
+            "Role": {
+                "Type": "AWS::IAM::Role",
+                "Properties": {
+                    "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]},
+                    "Policies": [
+                        {
+                            "PolicyName": "one",
+                            "PolicyDocument": {"Version": "2012-10-17", "Statement": [statement]},
+                        }
+                    ],
+                },
+            },
+            "Function": {
+                "Type": "AWS::Lambda::Function",
+                "Properties": {
+                    "Code": code,
+                    "Handler": "index.handler",
+                    "Role": {"Fn::Sub": "arn:aws:iam::${AWS::AccountId}:role/any"},
+                    "Runtime": "python3.13",
+                },
+            },
+            "One": mapping,
+            "Other": mapping,
+        }
+    )
+    role = local_aws.client("iam").get_role(RoleName=made["Role"])["Role"]["Arn"]
+    session = local_aws.client("sts").assume_role(RoleArn=role, RoleSessionName="probe")["Credentials"]
+    functions = boto3.client(
+        "lambda",
+        endpoint_url=local_aws.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=session["AccessKeyId"],
+        aws_secret_access_key=session["SecretAccessKey"],
+        aws_session_token=session["SessionToken"],
+    )
+    functions.update_event_source_mapping(UUID=made["One"], Enabled=False)
+    found = functions.get_event_source_mapping(UUID=made["One"])
+    assert (found["State"], found["ScalingConfig"]) == ("Disabled", {"MaximumConcurrency": 7})
+    for refused in (
+        lambda: functions.get_event_source_mapping(UUID=made["Other"]),
+        lambda: functions.update_event_source_mapping(UUID=made["Other"], Enabled=False),
+        lambda: functions.delete_event_source_mapping(UUID=made["One"]),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            refused()

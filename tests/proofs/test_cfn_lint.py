@@ -14,6 +14,7 @@ from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 from configured_consumer import configure
 from example_templates import TEMPLATES
+from guarded_consumer import guard
 
 from resilient_constructs import Handler, OnCall
 
@@ -35,7 +36,15 @@ def configured() -> dict[str, Any]:
     return dict(Template.from_stack(stack).to_json())
 
 
-ALL = {**TEMPLATES, "Configured": configured}
+def guarded() -> dict[str, Any]:
+    """A consumer whose downstream has a breaker."""
+    stack = Stack(App(), "Shop")
+    handler = Handler.from_directory(str(HANDLERS), "delivery.deliver")
+    guard(stack, handler=handler, on_call=OnCall(stack, "OnCall"))
+    return dict(Template.from_stack(stack).to_json())
+
+
+ALL = {**TEMPLATES, "Configured": configured, "Guarded": guarded}
 
 
 @pytest.mark.parametrize("name", ALL)

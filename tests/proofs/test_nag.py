@@ -16,6 +16,7 @@ import pytest
 from aws_cdk import App, Stack, Validations
 from aws_cdk import aws_sns as sns
 from configured_consumer import configure
+from guarded_consumer import guard
 
 from examples.courier import CourierStack
 from resilient_constructs import Handler, OnCall, ResilientFunction
@@ -178,3 +179,14 @@ def test_a_configured_consumers_findings_are_known() -> None:
     acknowledge(on_call, consumer)
     of_ours = {finding for finding in findings_of(stack) if finding[0].startswith(consumer.node.path)}
     assert of_ours == set()
+
+
+def test_a_guarded_consumers_findings_are_known() -> None:
+    """With a breaker, its table and its controller, there are by-design findings only."""
+    stack = Stack(App(), "Shop")
+    on_call = OnCall(stack, "OnCall")
+    handler = Handler.from_directory(
+        str(REPOSITORY / "examples" / "handlers" / "delivery"), "delivery.deliver"
+    )
+    acknowledge(on_call, *guard(stack, handler=handler, on_call=on_call))
+    assert findings_of(stack) == set()

@@ -14,6 +14,7 @@ from aws_cdk import App, Stack
 from aws_cdk import aws_sqs as sqs
 from configured_consumer import configure
 from example_templates import TEMPLATES
+from guarded_consumer import guard
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
@@ -75,6 +76,11 @@ def a_fifo_consumer(stack: Stack) -> None:
     )
 
 
+def a_consumer_with_a_breaker(stack: Stack) -> None:
+    """``FlowControlledConsumer`` of a downstream with a breaker: table, controller and what feeds it."""
+    guard(stack, handler=HANDLER)
+
+
 def a_configured_consumer(stack: Stack) -> None:
     """``FlowControlledConsumer`` with everything that needs a grant of its own."""
     configure(stack, handler=HANDLER)
@@ -99,6 +105,7 @@ BUILDS: dict[str, Callable[[Stack], None]] = {
         an_api_to_a_queue,
         a_consumer,
         a_fifo_consumer,
+        a_consumer_with_a_breaker,
         a_configured_consumer,
         a_bus,
         on_call,
@@ -158,6 +165,15 @@ PINNED_CONSTRUCTS = {
         "DeliveryDeadLetterQueue7D230F16",
         "DeliveryFunctionLogGroup34ECB53C",
         "DeliveryQueue6A0D8ED9",
+    ],
+    "a_consumer_with_a_breaker": [
+        "DeliveryDeadLetterQueue7D230F16",
+        "DeliveryFunctionLogGroup34ECB53C",
+        "DeliveryQueue6A0D8ED9",
+        "ResilientCircuitsControllerDeadLetterQueueD5990B76",
+        "ResilientCircuitsControllerLogGroupD143EACF",
+        "ResilientCircuitsControllerWakeQueue17B0F60E",
+        "ResilientCircuitsTable02CFC3AE",
     ],
     "a_configured_consumer": [
         "CourierKey6202B3C2",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from resilient_runtime.application import build
+from resilient_runtime.breaker import CircuitStore
 from resilient_runtime.clock import Clock
 from resilient_runtime.lifecycle import Caretaker, Guard, NoCaretaker, NoGuard
 from resilient_runtime.rejection import Rejection
@@ -82,6 +83,7 @@ class App:
         caretaker: Caretaker | None = None,
         guard: Guard | None = None,
         clocked: Ticking | None = None,
+        circuits: CircuitStore | None = None,
         **env: str,
     ) -> None:
         module = types.ModuleType("handler_under_test")
@@ -104,6 +106,7 @@ class App:
             dead_letters=self.dead_letters,
             caretaker=caretaker or NoCaretaker(),
             guard=guard or NoGuard(),
+            circuits=circuits,
         )
 
     def __call__(self, event: Any, context: Any = None) -> Any:

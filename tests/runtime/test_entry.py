@@ -226,10 +226,14 @@ def test_the_public_names_are_few() -> None:
     import resilient_runtime
 
     assert dir(resilient_runtime) == [
+        "Breaker",
+        "BreakerPolicy",
         "Call",
+        "CircuitOpen",
         "ConfigurationUnavailable",
         "Connections",
         "DeadlineExceeded",
+        "DynamoDBCircuits",
         "GaveUp",
         "PoolExhausted",
         "Reject",

@@ -21,8 +21,11 @@ _here = threading.local()
 _is_guarded = False
 
 
-def client(service: str) -> Any:
+def client(service: str, *, read_timeout: float = 2, attempts: int = 2) -> Any:
     """A client that gives up after about six seconds: the init phase has ten for everything.
+
+    :param read_timeout: seconds that an answer may take. A connection may take one
+    :param attempts: how often a request is sent at most
 
     https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
     """
@@ -37,7 +40,11 @@ def client(service: str) -> Any:
         return _session.create_client(
             service,
             config=Config(
-                connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"}
+                connect_timeout=1,
+                read_timeout=read_timeout,
+                retries={"total_max_attempts": attempts, "mode": "standard"},
+                # A connection that a NAT gateway has forgotten would cost the next request its whole timeout.
+                tcp_keepalive=True,
             ),
         )
 

@@ -1,0 +1,93 @@
+"""The breaker around ``call.downstream(name)``: a handler does nothing for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from resilient_runtime.call import Boundary, Call
+from resilient_runtime.circuit_open import CircuitOpen
+from resilient_runtime.settings import DownstreamSettings
+
+from .breaker import Breaker
+from .circuit import Lease
+
+__all__ = ["GuardedBoundary"]
+
+
+class GuardedBoundary:
+    """A boundary whose downstreams have breakers; whatever else happens there happens inside.
+
+    :param breakers: by name of the downstream; one without a breaker is called as ever
+    :param inner: what happens around each call that the breaker lets pass: waiting for a turn, recording
+    :param on_refusal: called for each call that is not let pass. Must not raise
+    """
+
+    def __init__(
+        self,
+        breakers: Mapping[str, Breaker],
+        inner: Boundary,
+        on_refusal: Callable[[Call, CircuitOpen], object] = lambda *_: None,
+    ) -> None:
+        self._breakers = breakers
+        self._inner = inner
+        self._on_refusal = on_refusal
+        self._probes: dict[tuple[Call, str], Lease] = {}
+
+    def enter(self, call: Call, downstream: DownstreamSettings) -> None:
+        """Let the call pass, in its turn.
+
+        :raises CircuitOpen: when the downstream must not be called
+        """
+        breaker = self._breakers.get(downstream.name)
+        if breaker is None:
+            self._inner.enter(call, downstream)
+            return
+        # Twice: who is refused need not wait for a turn, and while waiting the circuit may have opened.
+        try:
+            breaker.check()
+            self._inner.enter(call, downstream)
+            try:
+                lease = breaker.enter(lambda: call.remaining_ms() / 1000)
+            except CircuitOpen:
+                self._inner.give_up(call, downstream)
+                raise
+        except CircuitOpen as refusal:
+            self._on_refusal(call, refusal)
+            raise
+        if lease is not None:
+            self._forget_what_never_began(call.clock.wall())
+            self._probes[call, downstream.name] = lease
+
+    def leave(
+        self, call: Call, downstream: DownstreamSettings, seconds: float, error: BaseException | None
+    ) -> None:
+        """Count how the call went."""
+        breaker = self._breakers.get(downstream.name)
+        if breaker is not None:
+            lease = self._probes.pop((call, downstream.name), None) if self._probes else None
+            breaker.leave(seconds, error, lease)
+        self._inner.leave(call, downstream, seconds, error)
+
+    def give_up(self, call: Call, downstream: DownstreamSettings) -> None:
+        """Let another environment make the probe that is not made here."""
+        breaker = self._breakers.get(downstream.name)
+        lease = self._probes.pop((call, downstream.name), None)
+        if breaker is not None and lease is not None:
+            breaker.give_back(lease)
+        self._inner.give_up(call, downstream)
+
+    def refuses(self, name: str) -> bool:
+        """Whether a call of this downstream would be refused now, as far as this environment knows."""
+        breaker = self._breakers.get(name)
+        if breaker is None:
+            return False
+        try:
+            breaker.check()
+        except CircuitOpen:
+            return True
+        return False
+
+    def _forget_what_never_began(self, wall: float) -> None:
+        # A crossing that is interrupted before its block begins is never left, and its lease runs out.
+        for key in [key for key, lease in self._probes.items() if lease.until <= wall]:
+            del self._probes[key]

@@ -1,0 +1,47 @@
+"""Which errors say that the downstream is not well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from resilient_runtime.call import asks_for_less
+from resilient_runtime.circuit_open import CircuitOpen
+from resilient_runtime.reject import Reject
+
+from .policy import BreakerPolicy
+
+__all__ = ["counts_by"]
+
+# A cancelled task and an interpreter that goes down tell nothing about whoever was being called.
+_UNRELATED = ("KeyboardInterrupt", "SystemExit", "GeneratorExit", "asyncio.exceptions.CancelledError")
+
+
+def counts_by(policy: BreakerPolicy) -> Callable[[BaseException], bool]:
+    """A function that says whether an exception counts as a failure of the downstream.
+
+    Everything does, a ``DeadlineExceeded`` and a timeout among them, but for ``Reject`` (whoever says no to
+    one order is well), a circuit's own refusal, an answer 429 unless the policy counts it, and what the
+    policy names.
+    """
+    ignored = frozenset((*policy.ignored_errors, *_UNRELATED))
+    counted = frozenset(policy.counted_errors)
+    known: dict[type[BaseException], bool] = {}
+
+    def counts(error: BaseException) -> bool:
+        kind = type(error)
+        answer = known.get(kind)
+        if answer is None:
+            answer = known[kind] = _counts(kind, ignored, counted)
+        # Not by its class: most clients raise the same one for 429 and 503.
+        return answer and (policy.throttling_counts or not asks_for_less(error))
+
+    return counts
+
+
+def _counts(kind: type[BaseException], ignored: frozenset[str], counted: frozenset[str]) -> bool:
+    if issubclass(kind, Reject | CircuitOpen):
+        return False
+    names = {
+        name for one in kind.__mro__ for name in (one.__qualname__, f"{one.__module__}.{one.__qualname__}")
+    }
+    return not names & ignored and (not counted or bool(names & counted))

@@ -1,0 +1,161 @@
+"""An outage on the local AWS: the source is paused, probed, restored, and no message is lost."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resilient_constructs.local import Deployment, LocalAws, deploy
+from resilient_constructs.local.permissions import prove
+from resilient_constructs.testing.local import local_aws as local_aws
+
+pytestmark = [pytest.mark.local, pytest.mark.slow]
+
+REPOSITORY = Path(__file__).parents[2]
+STACK = "Guarded"
+PATIENCE = 60.0
+
+
+@dataclass
+class Courier:
+    """Answers 200, or 503 while it is down, and remembers."""
+
+    is_down: bool = False
+    delivered: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
+    url: str = ""
+
+    def answer(self, order: str) -> int:
+        """The status for one call."""
+        if self.is_down:
+            self.refused += 1
+            return 503
+        self.delivered[order] += 1
+        return 200
+
+
+@pytest.fixture(scope="module")
+def courier() -> Iterator[Courier]:
+    """A courier on a free port."""
+    courier = Courier()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(courier.answer(self.path.strip("/")))
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    courier.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield courier
+    server.shutdown()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guarded:
+    """The deployed app."""
+
+    deployment: Deployment
+
+    @property
+    def aws(self) -> LocalAws:
+        """The local AWS it is on."""
+        return self.deployment.aws
+
+    def made(self, kind: str, begins: str) -> str:
+        """The physical ID of the one resource of a type whose logical ID begins so."""
+        (found,) = [
+            name
+            for name, part in self.deployment.templates[STACK].resources.items()
+            if part.type == kind and name.startswith(begins)
+        ]
+        return self.deployment.physical_id(found)
+
+    @property
+    def mapping(self) -> tuple[str, int]:
+        """State and concurrency of the consumer's mapping."""
+        uuid = self.made("AWS::Lambda::EventSourceMapping", "Delivery")
+        found = self.aws.client("lambda").get_event_source_mapping(UUID=uuid)
+        return found["State"], found["ScalingConfig"]["MaximumConcurrency"]
+
+    def send(self, ids: range) -> None:
+        """Put orders into the consumer's queue."""
+        url = self.made("AWS::SQS::Queue", "DeliveryQueue")
+        for first in range(ids.start, ids.stop, 10):
+            entries = [
+                {"Id": str(one), "MessageBody": json.dumps({"id": str(one)})}
+                for one in range(first, min(first + 10, ids.stop))
+            ]
+            self.aws.client("sqs").send_message_batch(QueueUrl=url, Entries=entries)
+
+    def waiting(self, begins: str) -> int:
+        """How many messages a queue holds, seen or not."""
+        url = self.made("AWS::SQS::Queue", begins)
+        found = self.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+        return sum(int(value) for name, value in found["Attributes"].items() if name.startswith("Approx"))
+
+    def transitions(self) -> list[dict[str, Any]]:
+        """What the event bus was told of, in the order of versions."""
+        client, found = self.aws.client("sqs"), {}
+        while messages := client.receive_message(
+            QueueUrl=self.made("AWS::SQS::Queue", "Told"), MaxNumberOfMessages=10
+        ).get("Messages"):
+            for message in messages:
+                detail = json.loads(message["Body"])["detail"]
+                found[detail["version"]] = detail
+        return [found[version] for version in sorted(found)]
+
+
+@pytest.fixture(scope="module")
+def guarded(local_aws: LocalAws, courier: Courier) -> Guarded:
+    """The app, deployed."""
+    return Guarded(
+        deployment=deploy(
+            local_aws,
+            app="python tests/downstream/guarded_app/app.py",
+            cwd=REPOSITORY,
+            context={"courier_url": courier.url},
+        )
+    )
+
+
+def wait_for(what: str, done: Callable[[], bool]) -> None:
+    """Wait until it is so."""
+    until = time.monotonic() + PATIENCE
+    while not done():
+        assert time.monotonic() < until, f"never came: {what}"
+        time.sleep(0.1)
+
+
+def test_an_outage_pauses_the_source_and_loses_nothing(guarded: Guarded, courier: Courier) -> None:
+    """Disabled in the outage, enabled at two to probe, restored when healed; every order delivered."""
+    guarded.send(range(20))
+    wait_for("the first orders", lambda: len(courier.delivered) == 20)
+    assert guarded.mapping == ("Enabled", 5)
+    courier.is_down = True
+    guarded.send(range(20, 100))
+    wait_for("the pause", lambda: guarded.mapping[0] == "Disabled")
+    wait_for("a probe", lambda: guarded.mapping == ("Enabled", 2))
+    courier.is_down = False
+    wait_for("the restored mapping", lambda: guarded.mapping == ("Enabled", 5))
+    wait_for("all orders", lambda: len(courier.delivered) == 100)
+    wait_for("an empty queue", lambda: guarded.waiting("DeliveryQueue") == 0)
+    assert guarded.waiting("DeliveryDeadLetterQueue") == 0
+    assert courier.refused < 20
+    told = guarded.transitions()
+    assert (told[0]["before"], told[0]["after"]) == ("CLOSED", "OPEN")
+    assert told[-1]["after"] == "CLOSED"
+    assert all(one["reason"] and one["by"] for one in told)
+    assert prove(guarded.aws, [STACK]).denied == ()
