@@ -44,7 +44,9 @@ def watch(
             alarm_age=chosen.alarm_age,
             fifo=chosen.fifo,
         ),
-        *work_signals(emitted.function, timeout=timeout, full=full),
+        *work_signals(
+            emitted.function, timeout=timeout, full=full, may_refuse=ours is not None and ours.may_refuse
+        ),
     )
     section = consumer_section(
         title,

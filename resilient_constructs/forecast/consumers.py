@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from resilient_runtime.batch import Batch
+from resilient_runtime.batch import Batch, refuses_nothing
 from resilient_runtime.call import Call
 from resilient_runtime.in_progress import InProgress
 from resilient_runtime.pacing import Pacer
@@ -54,6 +54,7 @@ class RuntimeConsumer:
             boundary=self.pacer,
             guard=self,
             in_progress=InProgress(),
+            refuses=refuses_nothing,
             returns=Returns(_Visibility(queue), clock=clock, random=random, heed=self.pacer.heed),
         )
 
@@ -68,6 +69,7 @@ class RuntimeConsumer:
 
     margin = 1.0
     passed = False
+    broke_off = False
 
     def left(self) -> float:
         """Seconds until the function's timeout."""

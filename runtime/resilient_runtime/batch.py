@@ -26,9 +26,11 @@ from .messages import group_of, read, records_of
 from .reject import Reject
 from .rejection import Rejection
 from .settings import DownstreamSettings
+from .slow_down import NoTurn
 from .status import StatusLines, Teller, describe, text_of
 
 if TYPE_CHECKING:
+    from .late_returns import LateReturns
     from .returning import Returns
 
 __all__ = ["Batch", "DeadLetters", "refuse_unfinished", "refuses_nothing"]
@@ -87,7 +89,7 @@ class Batch:
         guard: Guard,
         in_progress: InProgress,
         refuses: Callable[[str], bool],
-        returns: Returns | None = None,
+        returns: Returns | LateReturns | None = None,
     ) -> None:
         self._function = function
         self._dead_letters = dead_letters
@@ -143,7 +145,7 @@ class Batch:
             self._delay(self._returns)
         return {"batchItemFailures": [{"itemIdentifier": one} for one in returned]}
 
-    def _delay(self, returns: Returns) -> None:
+    def _delay(self, returns: Returns | LateReturns) -> None:
         """Say when the messages that go back may come again; if that fails, they come later."""
         try:
             returns.tell(self._guard.left())
@@ -215,7 +217,13 @@ class Batch:
             self._refusal = refusal
             # By name and state: the circuit's reason may quote an exception, and is told where it opened.
             reason = f"{_REFUSED}: {text_of(refusal.name)} is {text_of(refusal.state)}"
+            self._hold_back(record, refusal.retry_after)
             self._tell(self._lines.refused, call, reason)
+            return False
+        except NoTurn as no_turn:
+            # Neither: the downstream is well, and this environment has called it often enough.
+            self._hold_back(record, no_turn.wait)
+            self._tell(self._lines.refused, call, f"no turn: {text_of(no_turn)}")
             return False
         except Exception as error:  # noqa: BLE001  this is where a handler's failure becomes a returned message
             self._failed(record, call, started, error)
@@ -244,6 +252,15 @@ class Batch:
                 self._tell(self._lines.broken, "visibility", broken)
         event = {"body": record.get("body"), "attributes": call.attributes}
         self._tell(self._lines.failed, call, self._clock.ticks() - started, error, event, **why)
+
+    def _hold_back(self, record: Mapping[str, Any], after: float | None) -> None:
+        """Have a message return after some seconds; None leaves that to its queue's visibility timeout."""
+        if self._returns is None or after is None:
+            return
+        try:
+            self._returns.held(record, group_of(record), after)
+        except Exception as broken:  # noqa: BLE001  it then returns when its visibility timeout ends
+            self._tell(self._lines.broken, "visibility", broken)
 
     def _reject(self, record: Mapping[str, Any], call: Call, reject: Reject, started: float) -> bool:
         seconds = self._clock.ticks() - started
@@ -279,8 +296,7 @@ class Batch:
         call = self._plain(record, invocation)
         with suppress(Exception):  # it goes back unread; its record then has the message id alone
             self._read_into(call, record)
-        if self._returns is not None:
-            self._returns.held(record, group_of(record))
+        self._hold_back(record, self._off())
         self._tell(self._lines.held, call, reason, group)
 
     def _hold_all(
@@ -292,12 +308,15 @@ class Batch:
         if len(records) > _MOST_TOLD:
             # A batch has up to 10,000 messages, and there is hardly any time left.
             more = len(records) - _MOST_TOLD
-            if self._returns is not None:
-                for record in records[_MOST_TOLD:]:
-                    self._returns.held(record, group_of(record))
+            for record in records[_MOST_TOLD:]:
+                self._hold_back(record, self._off())
             last = self._plain(records[-1], invocation)
             self._tell(self._lines.held, last, f"{reason}; and {more - 1:,} more before this one")
         return [record["messageId"] for record in records]
+
+    def _off(self) -> float | None:
+        """Seconds before which a message of this batch would be begun for nothing."""
+        return 0.0 if self._refusal is None else self._refusal.retry_after
 
     def _plain(self, record: Mapping[str, Any], invocation: _Invocation) -> Call:
         """A call that says no more than the message's id, in case reading the message fails."""

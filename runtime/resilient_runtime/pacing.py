@@ -126,6 +126,12 @@ class Pace:
         self._turns -= 1
         self._busy += 1
 
+    def give_back(self, now: float) -> None:
+        """A turn was taken and not used."""
+        self._pass(now)
+        self._busy = max(0, self._busy - 1)
+        self._turns = min(self._policy.credit, self._turns + 1)
+
     def ended(self, now: float, asked: Asked | None) -> None:
         """A call is over.
 
@@ -256,6 +262,13 @@ class Pacer:
         with self._lock:
             paced.took(seconds)
             paced.pace.ended(self._clock.ticks(), asked)
+
+    def give_up(self, call: Call, downstream: DownstreamSettings) -> None:  # noqa: ARG002
+        """The call that had its turn is not made after all."""
+        paced = self._paced_of(downstream)
+        if paced is not None:
+            with self._lock:
+                paced.pace.give_back(self._clock.ticks())
 
     def heed(self, call: Call, asked: Asked) -> None:
         """The message failed after its call was over, with what the downstream had answered to it.

@@ -155,9 +155,15 @@ class Returns:
         if group is not None:
             self._groups[group] = seconds
 
-    def held(self, record: Mapping[str, Any], group: str | None) -> None:
-        """A message goes back untouched: with the one of its group that failed, else within moments."""
-        seconds = self._policy.first * self._policy.least * self._random()
+    def held(self, record: Mapping[str, Any], group: str | None, after: float = 0.0) -> None:
+        """A message goes back untouched: with the one of its group that failed, else within moments.
+
+        :param after: seconds before which it would be for nothing again
+        """
+        policy = self._policy
+        seconds = min(after, policy.longest) + policy.first * policy.least * self._random()
+        if group is not None and after:
+            self._groups[group] = seconds
         self._delays.append((record, seconds if group is None else self._groups.get(group, seconds)))
 
     def tell(self, left: float) -> None:

@@ -48,6 +48,9 @@ class SlowDown(Exception):  # noqa: N818
     :raises ValueError: when ``retry_after`` is below zero
     """
 
+    # Read where calls are counted: it is an answer of a downstream that is well.
+    throttled = True
+
     def __init__(self, reason: str = "", *, retry_after: float | None = None) -> None:
         if retry_after is not None and not retry_after >= 0:
             raise ValueError(f"SlowDown: retry_after is {retry_after!r}; allowed: 0 seconds or more")
@@ -64,6 +67,8 @@ class NoTurn(SlowDown):
     """
 
     def __init__(self, name: str, wait: float) -> None:
+        self.name = name
+        self.wait = wait
         super().__init__(
             f"{name} was not called: its next turn is in {wait:.1f} s, longer than this invocation can wait",
             retry_after=wait,

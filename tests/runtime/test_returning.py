@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lambda_events import FIFO, App, batch_of, returned, sqs_record
 from resilient_runtime import Call, Reject, SlowDown
-from resilient_runtime.batch import Batch
+from resilient_runtime.batch import Batch, refuses_nothing
 from resilient_runtime.in_progress import InProgress
 from resilient_runtime.lifecycle import NoGuard
 from resilient_runtime.pacing import Pacer
@@ -97,6 +97,7 @@ def batch(function: Any, told: Told, *, left: float = 60.0, pacer: Pacer | None 
         boundary=pacer or Pacer(sleep=lambda seconds: None),
         guard=Guard(),
         in_progress=InProgress(),
+        refuses=refuses_nothing,
         returns=returns,
     )
     vars(made)["kept"] = kept

@@ -8,7 +8,7 @@ from typing import Any
 
 from resilient_runtime.breaker.circuit import Circuit
 from resilient_runtime.stores.circuits import DynamoDBCircuits
-from resilient_runtime.stores.clients import code_of
+from resilient_runtime.stores.refusals import code_of
 
 from .controller import Unavailable, Wake
 from .feeding import MappingState
