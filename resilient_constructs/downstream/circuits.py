@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import RemovalPolicy
+from aws_cdk import Annotations, RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from constructs import Construct
@@ -11,6 +11,7 @@ from resilient_constructs.monitoring import OnCall
 from resilient_constructs.places import identity_of, same_stack, settle, stack_of
 
 from .controller import CircuitController
+from .limits import STREAM_PAGE, STREAM_READERS
 
 __all__ = ["Circuits"]
 
@@ -86,6 +87,14 @@ class Circuits(Construct):
                 table_name=self.table_name,
                 on_call=self._on_call,
             )
+            if len(self._controllers) > STREAM_READERS:
+                Annotations.of(stack).add_warning_v2(
+                    "resilient:Downstream/stream-readers",
+                    f"{len(self._controllers)} stacks have consumers of the downstreams of {self.node.path},"
+                    f" and each reads the table's stream; more than {STREAM_READERS} readers may be"
+                    " throttled, so pausing may come late. Put the consumers into fewer stacks"
+                    f" ({STREAM_PAGE})",
+                )
         return controller
 
     def grant_use(self, grantee: iam.IGrantable) -> None:

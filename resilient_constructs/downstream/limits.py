@@ -14,6 +14,8 @@ __all__ = [
     "MIN_CONCURRENCY",
     "REQUESTS_PER_SECOND",
     "SCALING_PAGE",
+    "STREAM_PAGE",
+    "STREAM_READERS",
     "TYPICAL_LATENCY",
 ]
 
@@ -48,6 +50,10 @@ TYPICAL_LATENCY = Limit(
 )
 # One mapping cannot be held below two, so a downstream with one connection would always be overrun.
 CONNECTIONS = Limit(prop="connections", low=2, high=None, unit="connections", page=SCALING_PAGE)
+
+STREAM_PAGE = "https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetRecords.html"
+STREAM_READERS = 2
+"""How many may read one shard of a table's stream at the same time without being throttled."""
 
 BREAKER_PAGE = (
     "https://docs.aws.amazon.com/prescriptive-guidance/latest/cloud-design-patterns/circuit-breaker.html"

@@ -61,7 +61,7 @@ def controller_signals(function_name: str, *, dead_letter_queue_name: str) -> tu
             name="ControllerFailing",
             title="Event source mappings may not follow their circuits",
             because="The circuit controller fails: a consumer may stay paused after an outage, or be fed"
-            " during one. Read the controller's log; until it works, switch the mappings by hand.",
+            " during one. Read its log; until it works, switch the mappings by hand.",
             metric=Metric(namespace="AWS/Lambda", name="Errors", dimensions={"FunctionName": function_name}),
             threshold=1,
             periods=10,
@@ -72,7 +72,7 @@ def controller_signals(function_name: str, *, dead_letter_queue_name: str) -> tu
             name="ControllerGaveUp",
             title="The circuit controller gave up on something",
             because="A change of a circuit may not have been told as an event, or was acted on late. The"
-            " mappings are looked at every two minutes anyway. Read the message and the controller's log, then"
+            " mappings are looked at every two minutes anyway. Read the message and the controller's log, and"
             " delete it.",
             metric=Metric(
                 namespace="AWS/SQS",

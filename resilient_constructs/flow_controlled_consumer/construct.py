@@ -62,7 +62,8 @@ class FlowControlledConsumer(MeasuredConsumer):
     :param dead_letter_queue: where messages are given up to. Default: one is made; for a given ``queue``, the
         one of its redrive policy
     :param downstream: what the handler calls; one or several. Each is told this consumer's concurrency. While
-        one with a breaker is down, this consumer's event source mapping is disabled
+        one with a breaker is down, this consumer's event source mapping is disabled. A given ``function``
+        counts its calls itself: ``resilient_runtime.Breaker``, and ``courier.circuits.grant_use(function)``
     :param max_concurrency: how many invocations may run at once, 2 to 1,000. Default: the smallest of the
         downstreams' ``Downstream.max_concurrency`` (Little's law, rate × latency, and half as many more; a
         given ``function`` waits for no turns and gets Little's law alone); without a downstream, 10, or the

@@ -32,10 +32,10 @@ STORY = SavedQuery(
 )
 
 # One attempt is one request of one service for one correlation id. What began within the last
-# function timeout may still be at work.
+# function timeout may still be at work. HELD is an end only where it counts: a message can be held unbegun.
 NEVER_COMPLETED = SavedQuery(
     name="Started but never completed",
-    query="""filter status in ["STARTED", "COMPLETED", "FAILED", "REJECTED"]
+    query="""filter status in ["STARTED", "COMPLETED", "FAILED", "REJECTED"] or Held = 1
 | fields strcontains(status, "STARTED") as is_start
 | fields 1 - is_start as is_end
 | stats sum(is_start) as started, sum(is_end) as ended, max(@timestamp) as last_seen
@@ -65,7 +65,8 @@ DEADLINES = SavedQuery(
 WENT_WRONG = SavedQuery(
     name="What went wrong lately",
     query="""fields @timestamp, service, status, attempt, reason, error, correlation_id
-| filter status in ["FAILED", "REJECTED", "DEADLINE", "LEAK", "STALE", "UNCONFIGURED", "NOT_REMEMBERED"]
+| filter status in ["FAILED", "REJECTED", "DEADLINE", "CIRCUIT"]
+    or status in ["LEAK", "STALE", "UNCONFIGURED", "NOT_REMEMBERED"]
 | sort @timestamp desc
 | limit 100""",
 )

@@ -7,22 +7,27 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from typer.testing import CliRunner
 
 from resilient_constructs.local import Deployment, LocalAws, deploy
 from resilient_constructs.local.permissions import prove
+from resilient_constructs.operate.command import breaker
 from resilient_constructs.testing.local import local_aws as local_aws
 
 pytestmark = [pytest.mark.local, pytest.mark.slow]
 
 REPOSITORY = Path(__file__).parents[2]
 STACK = "Guarded"
-PATIENCE = 60.0
+PATIENCE = 150.0
+"""Seconds; what the controller died over is looked at again by its reconciler, every two minutes."""
 
 
 @dataclass
@@ -89,6 +94,17 @@ class Guarded:
         uuid = self.made("AWS::Lambda::EventSourceMapping", "Delivery")
         found = self.aws.client("lambda").get_event_source_mapping(UUID=uuid)
         return found["State"], found["ScalingConfig"]["MaximumConcurrency"]
+
+    def kill_workers(self) -> int:
+        """Kill every process that runs a function, the controller's too, in whatever it is at."""
+        supervisor = self.aws._supervisor
+        assert supervisor is not None
+        (server,) = psutil.Process(supervisor.pid).children()
+        workers = server.children()
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.kill()
+        return len(workers)
 
     def send(self, ids: range) -> None:
         """Put orders into the consumer's queue."""
@@ -159,3 +175,39 @@ def test_an_outage_pauses_the_source_and_loses_nothing(guarded: Guarded, courier
     assert told[-1]["after"] == "CLOSED"
     assert all(one["reason"] and one["by"] for one in told)
     assert prove(guarded.aws, [STACK]).denied == ()
+
+
+def test_nothing_is_lost_when_processes_die(guarded: Guarded, courier: Courier) -> None:
+    """Consumers and controller killed at the opening, at the probe and after it: every order is delivered."""
+    courier.delivered.clear()
+    courier.is_down = True
+    guarded.send(range(1000, 1100))
+    wait_for("a call into the outage", lambda: guarded.mapping[0] == "Disabled" or courier.refused > 30)
+    killed = guarded.kill_workers()
+    wait_for("the pause", lambda: guarded.mapping[0] == "Disabled")
+    killed += guarded.kill_workers()
+    wait_for("a probe", lambda: guarded.mapping == ("Enabled", 2))
+    killed += guarded.kill_workers()
+    courier.is_down = False
+    wait_for("the first order", lambda: len(courier.delivered) > 0)
+    killed += guarded.kill_workers()
+    wait_for("the restored mapping", lambda: guarded.mapping == ("Enabled", 5))
+    wait_for("all orders", lambda: len(courier.delivered) == 100)
+    wait_for("an empty queue", lambda: guarded.waiting("DeliveryQueue") == 0)
+    assert guarded.waiting("DeliveryDeadLetterQueue") == 0
+    assert killed >= 4
+
+
+def test_a_circuit_is_opened_and_closed_by_hand(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the variables that ``resilient local up`` prints, the command pauses a consumer and lets it go."""
+    for name, value in guarded.aws.environment().items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    opened = CliRunner().invoke(breaker, ["open", "Courier", "--reason", "maintenance"])
+    assert opened.exit_code == 0, opened.output
+    wait_for("the pause", lambda: guarded.mapping[0] == "Disabled")
+    shown = CliRunner().invoke(breaker, ["status", "Courier", "--json"])
+    assert json.loads(shown.output)["reason"] == "maintenance"
+    closed = CliRunner().invoke(breaker, ["close", "Courier", "--reason", "done"])
+    assert closed.exit_code == 0, closed.output
+    wait_for("the restored mapping", lambda: guarded.mapping == ("Enabled", 5))

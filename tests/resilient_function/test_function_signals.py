@@ -99,6 +99,17 @@ def test_unfinished(counts: dict[str, float], breaches: bool) -> None:
     assert (evaluate(signal.metric.expression, **counts) >= signal.threshold) is breaches
 
 
+@pytest.mark.parametrize(("held", "breaches"), [(90, False), (50, True)])
+def test_a_message_held_by_a_breaker_has_ended(held: float, breaches: bool) -> None:
+    """It is subtracted where there is a breaker, and paid for only there."""
+    signal = named(function_signals(function_name="f", timeout_seconds=30, may_refuse=True))["Unfinished"]
+    assert isinstance(signal.metric, Math)
+    counts = {"started": 100, "completed": 10, "failed": 0, "rejected": 0, "held": held}
+
+    assert set(signal.metric.metrics) == set(counts)
+    assert (evaluate(signal.metric.expression, **counts) >= signal.threshold) is breaches
+
+
 @pytest.mark.parametrize("timeout", [1, 29, 61, 900])
 def test_unfinished_period(timeout: int) -> None:
     """Whatever the timeout, no more than a fifteenth of a period's work may be under way when it ends."""

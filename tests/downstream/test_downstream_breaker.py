@@ -14,7 +14,14 @@ from resilient_runtime.breaker.policy import _BOUNDS
 from resilient_runtime.breaker.policy import BreakerPolicy as RuntimePolicy
 from resilient_runtime.controller import ControllerSettings
 
-from resilient_constructs import BreakerPolicy, Downstream, FlowControlledConsumer, Handler, OnCall
+from resilient_constructs import (
+    BreakerPolicy,
+    Downstream,
+    FlowControlledConsumer,
+    Handler,
+    OnCall,
+    ResilientFunction,
+)
 from resilient_constructs.downstream.limits import BREAKER
 from resilient_constructs.testing import count_jsii
 
@@ -246,6 +253,19 @@ def test_a_consumer_in_another_stack_has_its_controller_there() -> None:
     assert "events:PutEvents" in granted(there, CONTROLLER)
 
 
+def test_many_readers_of_the_stream_are_warned_of() -> None:
+    """The stream serves two readers at once: consumers in a third stack get a warning with both numbers."""
+    app = App()
+    courier = Downstream(Stack(app, "Shared"), "Courier", requests_per_second=100, breaker=BreakerPolicy())
+    shops = [Stack(app, name) for name in ("One", "Two")]
+    for shop in shops:
+        FlowControlledConsumer(shop, "Delivery", handler=HANDLER, downstream=courier, max_concurrency=5)
+    told = assertions.Match.string_like_regexp("3 stacks have consumers .* more than 2 readers")
+    one, two = (assertions.Annotations.from_stack(shop) for shop in shops)
+    one.has_no_warning("*", told)
+    two.has_warning("/Two", told)
+
+
 def test_breakers_of_two_stacks_do_not_mix() -> None:
     """A function knows one table of circuits, so two downstreams of two stacks are refused by name."""
     app = App()
@@ -271,6 +291,19 @@ def test_a_stream_of_ones_own_can_be_paused() -> None:
     (function,) = of_kind(resources, "AWS::Lambda::Function", CONTROLLER)
     feeds = function["Environment"]["Variables"]["RESILIENT_FEEDS"]["Fn::Join"][1]
     assert feeds == ['[["', {"Ref": "Mapping"}, '",["Courier"],""]]']
+
+
+def test_a_function_of_ones_own_takes_part() -> None:
+    """It is handed the circuits beside the downstream's settings; without them it is refused by name."""
+    stack = Stack(App(), "Shop")
+    courier = Downstream(stack, "Courier", connections=5, breaker=BreakerPolicy())
+    told = [courier.settings(5)]
+    ResilientFunction(stack, "Worker", handler=HANDLER, downstreams=told, circuits=courier.circuits)
+    resources = assertions.Template.from_stack(stack).to_json()["Resources"]
+    (function,) = of_kind(resources, "AWS::Lambda::Function", "Worker")
+    assert "RESILIENT_CIRCUITS_TABLE" in function["Environment"]["Variables"]
+    with pytest.raises(ValueError, match=r"circuits is None.*Courier"):
+        ResilientFunction(stack, "Other", handler=HANDLER, downstreams=told)
 
 
 def test_a_concurrency_that_only_the_deployment_knows_is_restored_too() -> None:
