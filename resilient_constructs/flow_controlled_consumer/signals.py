@@ -9,6 +9,7 @@ from resilient_runtime.settings import METRICS_NAMESPACE
 
 from resilient_constructs.monitoring import (
     Lane,
+    LogGroup,
     Math,
     Metric,
     Panel,
@@ -187,7 +188,7 @@ def work_signals(
     :param timeout: its timeout in seconds, if known
     :param full: percent of Lambda's limits from which an environment counts as full; None where the function
         has not our runtime, and so tells nothing of itself
-    :param may_refuse: whether a downstream of its has a breaker or a pace
+    :param may_refuse: whether a message that began may go back for a circuit or a turn
     """
     wanted = {"Errors", "Throttles", *(() if full is None else ("Unfinished", "ContainerHealth"))}
     timeout = 1 if timeout is None else timeout
@@ -211,7 +212,7 @@ def consumer_section(
     *,
     max_concurrency: float | None,
     timeout: float | None,
-    log_group: str | None,
+    log_group: str | LogGroup | None,
     full: float | None,
 ) -> Section:
     """What the dashboard shows of a consumer: what waits, what runs, what fails.

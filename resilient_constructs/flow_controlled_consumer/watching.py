@@ -37,7 +37,6 @@ def watch(
     :return: the alarms by the signal's name
     """
     full = None if ours is None else ours.full
-    may_refuse = ours is not None and ours.may_refuse
     signals = (
         *consumer_signals(
             emitted,
@@ -45,14 +44,16 @@ def watch(
             alarm_age=chosen.alarm_age,
             fifo=chosen.fifo,
         ),
-        *work_signals(emitted.function, timeout=timeout, full=full, may_refuse=may_refuse),
+        *work_signals(
+            emitted.function, timeout=timeout, full=full, may_refuse=ours is not None and ours.may_refuse
+        ),
     )
     section = consumer_section(
         title,
         emitted,
         max_concurrency=None if is_token(chosen.concurrency) else chosen.concurrency,
         timeout=timeout,
-        log_group=None if ours is None else ours.log_group.log_group_name,
+        log_group=None if ours is None else ours.log_group,
         full=full,
     )
     if ours is not None:

@@ -277,10 +277,10 @@ class ResilientFunction(MeasuredFunction):
             grant_sending(dead_letter_queue, self.role)
         if health.update_function:
             let_update_itself(self, self.role, self.function)
+        self.may_refuse = any(each.may_refuse for each in downstreams)
+        """Whether work that began may be put off, because a circuit is open or a turn is too far off."""
         self.configured = bool(configuration)
         """Whether it reads parameters or secrets."""
-        self.may_refuse = any(one.may_refuse for one in downstreams)
-        """Whether a call may be refused before it is made: a circuit is open, or its turn too far off."""
         self.alarms: Mapping[str, cloudwatch.CfnAlarm] = {}
         """The alarms by the name of their signal; empty where ``monitored=False``."""
         if monitored:
@@ -312,7 +312,7 @@ class ResilientFunction(MeasuredFunction):
             function_name=name,
             timeout_seconds=self.timeout_seconds,
             concurrency_limit=self.reserved_concurrency,
-            log_group_name=self.log_group.log_group_name,
+            log_group=self.log_group,
             full=self.full,
         )
         more = settings_panels(name, configured=self.configured, remembers=remembers)
