@@ -22,9 +22,9 @@ from .environment import Environment
 from .judge import Course, after_recycling
 from .ladder import INTERRUPTION, Ladder
 from .probe import RESOURCES, Probe, Reading, limits_of
-from .proc import process_stat
+from .proc import own_processes, process_stat
 from .records import METRICS, HealthLines, in_words, percent
-from .recycle import Interpreter, Restarts, between_invocations, not_here
+from .recycle import Interpreter, Restarts, between_invocations, busy_threads, not_here
 from .shutdown import call_on_termination
 from .state import STATE_VARIABLE, State, from_text
 from .tmp import Inventory, is_own
@@ -62,6 +62,8 @@ class Caretaker:
     :param leave: ends the process. Default: at once, without Python's own clean-up
     :param collect: collects Python's garbage, and gives memory back to the system if it is told to
     :param suspects: knows what leaked. Default: looks at this process
+    :param processes: the processes that this one has started. Default: asks the system
+    :param working: the names of the threads that may be at work. Default: asks this process
     :param irreplaceable: what this interpreter has that a fresh one could not get now; None for nothing
     :param reserve: descriptors for the cures. Default: none
     """
@@ -79,6 +81,8 @@ class Caretaker:
         leave: Callable[[int], object] = os._exit,
         collect: Callable[[bool], int] | None = None,
         suspects: Suspects | None = None,
+        processes: Callable[[], list[int]] = own_processes,
+        working: Callable[[], list[str]] = busy_threads,
         irreplaceable: Callable[[], str | None] = lambda: None,
         reserve: Reserve | None = None,
     ) -> None:
@@ -120,6 +124,8 @@ class Caretaker:
             leave=leave,
             collect=collect,
             replace=_replacing(env) if settings.update_function else None,
+            processes=processes,
+            working=working,
             irreplaceable=irreplaceable,
         )
         if settings.allocations:

@@ -55,6 +55,8 @@ class Ladder:
     :param leave: ends the process
     :param collect: collects Python's garbage. Default: as :mod:`.cleanup` does
     :param replace: replaces all environments of the function, and tells whether it did
+    :param processes: the processes that this one has started. Default: asks the system
+    :param working: the names of the threads that may be at work. Default: asks this process
     :param irreplaceable: what this interpreter has that the next one could not get at present; None for
         nothing
     """
@@ -70,9 +72,13 @@ class Ladder:
         leave: Callable[[int], object],
         collect: Callable[[bool], int] | None,
         replace: Callable[[], str] | None,
+        processes: Callable[[], list[int]] = own_processes,
+        working: Callable[[], list[str]] = busy_threads,
         irreplaceable: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._settings = settings
+        self._processes = processes
+        self._working = working
         self._environment = environment
         self._vitals = vitals
         self._inventory = inventory
@@ -296,7 +302,7 @@ class Ladder:
             fresh=vitals.fresh or Reading(),
             courses=courses,
             told=self.told,
-            children=tuple(own_processes()),
+            children=tuple(self._processes()),
         )
         vitals.probe.close()
         try:
@@ -317,14 +323,14 @@ class Ladder:
 
     def _may_stop_everything(self, reason: str, soon: tuple[str, ...]) -> bool:
         environment = self._environment
-        if children := unknown_children(own_processes()):
+        if children := unknown_children(self._processes()):
             environment.tell_once(
                 "children",
                 f"not recycled for {reason}: {len(children)} processes that the handler started are running; "
                 "end them in a function registered with on_recycle",
             )
             return False
-        threads = busy_threads()
+        threads = self._working()
         # Lambda promises no thread that it runs on after the answer; one that would die with the environment
         # a few invocations later is no reason to fail those.
         if threads and not soon:

@@ -89,6 +89,7 @@ class Body:
     remaining: float = 30.0
     start_takes: float = 0.2
     irreplaceable: str | None = None
+    working: list[str] = field(default_factory=list)
     seconds: float = 1_000_000.0
     lines: list[dict[str, Any]] = field(default_factory=list)
     recycles: int = 0
@@ -115,6 +116,9 @@ class Body:
             leave=self._leave,
             collect=lambda give_back: 0,
             suspects=NoSuspects(None),
+            # The test run's own processes and threads are none of the environment's.
+            processes=list,
+            working=lambda: self.working,
             irreplaceable=lambda: self.irreplaceable,
         )
         self.caretaker.between()
