@@ -174,8 +174,12 @@ class _Planned:
 
     def produce(self) -> Any:
         plan = self._callers.plan
-        return (
-            {}
-            if plan is None
-            else {name: value for name, value in plan.metadata().items() if value is not None}
-        )
+        told = {} if plan is None else plan.metadata()
+        return {name: _in_metadata(value) for name, value in told.items() if value is not None}
+
+
+def _in_metadata(value: float | str) -> int | str:
+    # A template's metadata may hold whole numbers, but no others, says cfn-lint.
+    if isinstance(value, str):
+        return value
+    return int(value) if value == int(value) else f"{value:g}"
