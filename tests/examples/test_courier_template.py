@@ -56,7 +56,7 @@ def test_concurrency_follows_littles_law(template: Template, short: Template) ->
 def test_a_message_comes_back_after_six_timeouts(
     which: str, timeout: int, visibility: int, receives: int, request: pytest.FixtureRequest
 ) -> None:
-    """The function has the wait for a turn and two seconds more than the courier; the visibility timeout is six times that."""
+    """The wait for a turn, the courier's time and two seconds more; the visibility timeout is six times that."""
     template: Template = request.getfixturevalue(which)
     template.has_resource_properties("AWS::Lambda::Function", {"Timeout": timeout})
     template.has_resource_properties(
@@ -124,5 +124,5 @@ def test_the_app_takes_its_context(tmp_path: Path) -> None:
     resources: dict[str, Any] = json.loads((tmp_path / "Courier.template.json").read_text())["Resources"]
     made = {resource["Type"]: resource.get("Properties", {}) for resource in resources.values()}
     assert made["AWS::Lambda::EventSourceMapping"]["ScalingConfig"]["MaximumConcurrency"] == 6
-    assert made["AWS::Lambda::Function"]["Timeout"] == 5
+    assert made["AWS::Lambda::Function"]["Timeout"] == 6
     assert made["AWS::Lambda::Function"]["Environment"]["Variables"]["COURIER_URL"] == "http://x/"
