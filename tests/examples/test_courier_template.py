@@ -56,7 +56,7 @@ def test_concurrency_follows_littles_law(template: Template, short: Template) ->
 def test_a_message_comes_back_after_six_timeouts(
     which: str, timeout: int, visibility: int, receives: int, request: pytest.FixtureRequest
 ) -> None:
-    """The function has a turn's wait, the courier's time and two seconds; the visibility is six times that."""
+    """A turn's wait, the courier's time and two seconds; the visibility timeout is six times that."""
     template: Template = request.getfixturevalue(which)
     template.has_resource_properties("AWS::Lambda::Function", {"Timeout": timeout})
     template.has_resource_properties(
