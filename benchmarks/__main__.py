@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from .harness import Result
 
-BENCHMARKS = ("breaker", "outage", "runtime", "synth")
+BENCHMARKS = ("breaker", "experiment", "outage", "runtime", "synth")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,10 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _benchmark(name: str) -> Callable[[int, Callable[[str], None]], Result]:
-    from . import breaker, outage, runtime, synth
+    from . import breaker, experiment, outage, runtime, synth
 
-    runs = {"breaker": breaker.run, "outage": outage.run, "runtime": runtime.run, "synth": synth.run}
-    return runs[name]
+    modules = {
+        "breaker": breaker,
+        "experiment": experiment,
+        "outage": outage,
+        "runtime": runtime,
+        "synth": synth,
+    }
+    return modules[name].run
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ reason.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,8 @@ class CourierStack(Stack):
     :param courier_latency: how long a call to the courier takes on average. Default: 5 seconds
     :param courier_timeout: how long a call is waited for. Default: 12 seconds, since the courier may take 10
     :param max_receive_count: how often an order is tried before it is dead-lettered. Default: 10. A message
-        comes back after its visibility timeout, six times the function's timeout: with the defaults after
-        84 seconds, so ten attempts outlive an outage of 14 minutes
+        that failed comes back after seconds, in an outage ever later, so ten attempts outlive a quarter of an
+        hour
     :param cloud_watch_role: whether this stack sets the account's role for API Gateway's logs. Default: no
     """
 
@@ -66,7 +67,7 @@ class CourierStack(Stack):
         **kwargs: Any,
     ) -> None:
         super().__init__(scope, construct_id, **kwargs)
-        patience = (courier_timeout or Duration.seconds(12)).to_milliseconds()
+        patience = (courier_timeout or Duration.seconds(12)).to_milliseconds() / 1000
 
         on_call = OnCall(self, "OnCall", email="ops@example.com")
         courier = Downstream(
@@ -76,6 +77,8 @@ class CourierStack(Stack):
             burst=10,
             typical_latency=courier_latency or Duration.seconds(5),
         )
+
+        turn = 0.0 if courier.plan is None else courier.plan.interval
 
         orders = FanOutBus(self, "Orders", archive_for=Duration.days(30), on_call=on_call)
         api = StorageFirstApi(
@@ -99,10 +102,10 @@ class CourierStack(Stack):
             downstream=courier,
             on_call=on_call,
             handler=Handler.from_directory(str(HANDLERS / "delivery"), "delivery.deliver"),
-            # Two seconds more than the call may take: time to tell what came of it.
-            timeout=Duration.seconds(-(-patience // 1000) + 2),
+            # The wait for a turn, the call, and two seconds to tell what came of it.
+            timeout=Duration.seconds(math.ceil(turn + patience) + 2),
             max_receive_count=max_receive_count,
-            environment={"COURIER_URL": courier_url, "COURIER_TIMEOUT_SECONDS": str(patience / 1000)},
+            environment={"COURIER_URL": courier_url, "COURIER_TIMEOUT_SECONDS": str(patience)},
         )
         orders.subscribe("Delivery", delivery, detail_type=["OrderPlaced"])
 

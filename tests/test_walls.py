@@ -49,7 +49,8 @@ def _rooms(*names: str) -> frozenset[str]:
 
 
 SHARED = _rooms("limits", "tokens", "places", "stores", "queues", "assets", "monitoring", "runtime_layer") | {
-    f"{RUNTIME}.settings"
+    f"{RUNTIME}.settings",
+    f"{RUNTIME}.pace_plan",
 }
 CONSTRUCTS = ("storage_first_api", "fan_out_bus", "flow_controlled_consumer")
 WALLS = [
@@ -91,13 +92,14 @@ WALLS = [
     ),
     Wall(room=f"{LIBRARY}.nag", may=CDK | {"cdk_nag"}),
     Wall(room=f"{LIBRARY}.template", may=frozenset()),
+    Wall(room=f"{LIBRARY}.forecast", may=_rooms("template") | {RUNTIME}),
     Wall(
         room=f"{LIBRARY}.local",
         may=_rooms("template") | BOTO | {"ministack", "hypercorn", "airspeed", "typer", "rich"},
     ),
     Wall(
         room=f"{LIBRARY}.demo",
-        may=_rooms("local", "template") | BOTO | {"typer", "rich", "yaml", "plotly"},
+        may=_rooms("local", "template", "forecast.traffic") | BOTO | {"typer", "rich", "yaml", "plotly"},
     ),
     Wall(
         room=f"{LIBRARY}.operate",

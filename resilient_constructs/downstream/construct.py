@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-import jsii
-from aws_cdk import Annotations, Duration, Tokenization
+from aws_cdk import Duration, Tokenization
 from aws_cdk import aws_cloudwatch as cloudwatch
-from constructs import Construct, IValidation
+from constructs import Construct
+from resilient_runtime.pace_plan import PacePlan, plan_pace
 from resilient_runtime.settings import DownstreamSettings
 
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import OnCall, monitor
-from resilient_constructs.places import settle
+from resilient_constructs.places import settle, stack_of
 from resilient_constructs.tokens import is_token
 
 from .breaker import BreakerPolicy
+from .callers import Caller, Callers
 from .circuits import Circuits
 from .limits import (
     BURST,
@@ -40,8 +40,8 @@ class Downstream(Construct):
     name under which a handler crosses the boundary: ``call.downstream("Courier")``.
 
     A consumer's concurrency follows from it by Little's law: **concurrency = rate × time in service**. Ten
-    requests a second that take five seconds each keep 50 callers busy; fewer leave the downstream idle, more
-    get refused or queue up inside it.
+    requests a second that take five seconds each keep 50 callers busy. Half as many more are allowed, 75, so
+    that a slow call costs no turn, and each of them waits for its turn: one call in 7.5 seconds.
 
     :param requests_per_second: what it takes from all callers together. Default: no limit of rate
     :param burst: how many requests it takes at once on top, as a token bucket's size. Default: one second's
@@ -105,9 +105,19 @@ class Downstream(Construct):
         self.burst = burst
         self.typical_latency_seconds = latency
         self.connections = connections
-        self._callers: list[_Caller] = []
-        if connections is not None:
-            self.node.add_validation(_Budget(self))
+        self._callers = Callers(
+            construct_id,
+            None
+            if requests_per_second is None
+            else plan_pace(
+                requests_per_second=requests_per_second,
+                burst=burst,
+                typical_latency=latency,
+                connections=connections,
+            ),
+            connections=connections,
+        )
+        self._callers.watch(self, stack_of(self))
         self.breaker = breaker
         """When its circuit opens and closes; None without a breaker."""
         self.circuits: Circuits | None = None
@@ -126,19 +136,33 @@ class Downstream(Construct):
             )
 
     @property
+    def plan(self) -> PacePlan | None:
+        """How its rate is shared out among its callers, as far as they are known; None without a rate."""
+        return self._callers.plan
+
+    @property
     def concurrency_by_rate(self) -> int | None:
         """Little's law: rate × time in service, rounded up; None without a rate."""
-        if self.requests_per_second is None:
+        if self._callers.chosen is None:
             return None
         # rounded first, so that 10/s × 0.3 s is 3 and not the 4 that binary fractions make of it
-        return max(1, math.ceil(round(self.requests_per_second * self.typical_latency_seconds, 6)))
+        return max(1, math.ceil(round(self._callers.chosen.busy, 6)))
 
     @property
     def max_concurrency(self) -> int:
-        """The concurrency that keeps it busy and no busier.
+        """The concurrency that keeps it busy, for callers that wait for their turns.
 
-        The smaller of Little's law and its connections, within the 2 to 1,000 that an event source mapping
-        can be held to.
+        The smaller of Little's law with some headroom and its connections, within the 2 to 1,000 that an
+        event source mapping can be held to.
+        """
+        chosen = self._callers.chosen
+        return self.unpaced_concurrency if chosen is None else chosen.max_concurrency
+
+    @property
+    def unpaced_concurrency(self) -> int:
+        """The concurrency for callers without this package's runtime: nothing holds these to the rate.
+
+        The smaller of Little's law and its connections, within the same 2 to 1,000.
         """
         bounds = [bound for bound in (self.concurrency_by_rate, self.connections) if bound is not None]
         return max(MIN_CONCURRENCY, min(*bounds, MAX_CONCURRENCY))
@@ -146,18 +170,16 @@ class Downstream(Construct):
     @property
     def arithmetic(self) -> str:
         """How ``max_concurrency`` came about, in words and numbers."""
-        parts = []
-        if self.requests_per_second is not None:
-            parts.append(
-                f"{self.requests_per_second:g} requests/s × {self.typical_latency_seconds:g} s"
-                f" = {self.concurrency_by_rate} at once"
-            )
-        if self.connections is not None:
-            parts.append(f"{self.connections} connections")
-        return f"{', '.join(parts)} → max concurrency {self.max_concurrency}"
+        chosen = self._callers.chosen
+        if chosen is None:
+            return f"{self.connections} connections → max concurrency {self.max_concurrency}"
+        return "; ".join(chosen.steps())
 
     def settings(self, max_concurrency: float) -> DownstreamSettings:
         """What a function that calls it needs to know.
+
+        Where there is a rate, all callers share it, so the function is told of the sum of their concurrencies
+        once the app is whole.
 
         :param max_concurrency: how many environments of that function may call it at once
         """
@@ -165,7 +187,7 @@ class Downstream(Construct):
             name=self.name,
             requests_per_second=self.requests_per_second,
             burst=self.burst,
-            max_concurrency=None if is_token(max_concurrency) else int(max_concurrency),
+            max_concurrency=None if is_token(max_concurrency) else self._callers.shared(int(max_concurrency)),
             breaker=None if self.breaker is None else self.breaker.settings(),
         )
 
@@ -182,46 +204,40 @@ class Downstream(Construct):
         """
         pause_source(caller, [self], mapping_id, max_concurrency=max_concurrency)
 
-    def register(self, caller: Construct, max_concurrency: float) -> None:
+    def register(
+        self,
+        caller: Construct,
+        max_concurrency: float,
+        *,
+        is_paced: bool = False,
+        timeout: float | None = None,
+    ) -> None:
         """Note that ``caller`` may cross this boundary ``max_concurrency`` times at once.
 
         Consumers of this package do it themselves; call it for a caller of your own, so that the budget is
         complete. A concurrency that only CloudFormation knows is left out of the sum.
 
-        Warns when the callers together exceed Little's law. When they exceed the connections, synth fails.
+        Synth warns when the callers together are too many or too few for the rate. When they exceed the
+        connections, it fails.
 
         :param caller: the construct that calls it; the error names it by its path
         :param max_concurrency: how many calls of it can be under way at the same time
+        :param is_paced: whether it waits for its turns, as this package's runtime does. Default: no
+        :param timeout: seconds that it may wait and call for. Default: not known
         """
-        if is_token(max_concurrency):
-            return
-        self._callers.append(_Caller(construct=caller, max_concurrency=int(max_concurrency)))
-        by_rate, total = self.concurrency_by_rate, self.registered_concurrency
-        if by_rate is not None and total > by_rate:
-            Annotations.of(caller).add_warning_v2(
-                "resilient:Downstream/concurrency",
-                f"The callers of {self.name!r} can make {total} calls at once, but {by_rate} keep it busy"
-                f" ({self.arithmetic}): the rest are refused or wait inside it. Lower max_concurrency, or"
-                f" share the {by_rate} between its consumers.",
+        self._callers.add(
+            Caller(
+                construct=caller,
+                max_concurrency=None if is_token(max_concurrency) else int(max_concurrency),
+                is_paced=is_paced,
+                timeout=None if timeout is None or is_token(timeout) else timeout,
             )
+        )
 
     @property
     def registered_concurrency(self) -> int:
         """How many calls all its callers known so far can make at the same time."""
-        return sum(caller.max_concurrency for caller in self._callers)
-
-    def exceeded(self) -> list[str]:
-        """What is wrong with the budget, for synth to print; empty when the connections suffice."""
-        total = self.registered_concurrency
-        if self.connections is None or total <= self.connections:
-            return []
-        callers = ", ".join(
-            f"{caller.construct.node.path} ({caller.max_concurrency})" for caller in self._callers
-        )
-        return [
-            f"Downstream {self.name!r}: its callers' max_concurrency adds up to {total}; allowed: at most"
-            f" {self.connections} connections. Callers: {callers}. Lower some of these ({SCALING_PAGE})"
-        ]
+        return self._callers.total
 
 
 def pause_source(
@@ -241,20 +257,3 @@ def pause_source(
 
 def _digits(number: float) -> str:
     return Tokenization.stringify_number(number) if is_token(number) else f"{number:g}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Caller:
-    construct: Construct
-    max_concurrency: int
-
-
-@jsii.implements(IValidation)
-class _Budget:
-    """Adds up the callers once the whole app is known, so the order of declaration does not matter."""
-
-    def __init__(self, downstream: Downstream) -> None:
-        self._downstream = downstream
-
-    def validate(self) -> list[str]:
-        return self._downstream.exceeded()

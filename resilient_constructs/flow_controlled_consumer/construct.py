@@ -65,8 +65,9 @@ class FlowControlledConsumer(MeasuredConsumer):
         one with a breaker is down, this consumer's event source mapping is disabled. A given ``function``
         counts its calls itself: ``resilient_runtime.Breaker``, and ``courier.circuits.grant_use(function)``
     :param max_concurrency: how many invocations may run at once, 2 to 1,000. Default: the smallest of the
-        downstreams' ``Downstream.max_concurrency`` (Little's law: rate × latency); without a downstream,
-        10, or the reserved concurrency when that is smaller
+        downstreams' ``Downstream.max_concurrency`` (Little's law, rate × latency, and half as many more; a
+        given ``function`` waits for no turns and gets Little's law alone); without a downstream, 10, or the
+        reserved concurrency when that is smaller
     :param batch_size: messages per invocation. Default: one, so that one slot is one call under way, as
         Little's law counts, and a message's time limit is the function's timeout
     :param batching_window: how long Lambda waits to fill a batch; needed when ``batch_size`` is above 10.
@@ -178,7 +179,9 @@ class FlowControlledConsumer(MeasuredConsumer):
             given_visibility=None if queue is None else read_visibility(queue),
             own_queue=queue is None,
             fifo=fifo,
-            downstreams=[each.max_concurrency for each in downstreams],
+            downstreams=[
+                each.unpaced_concurrency if handler is None else each.max_concurrency for each in downstreams
+            ],
             max_concurrency=max_concurrency,
             batch_size=batch_size,
             window=seconds(batching_window, default=0),
@@ -279,7 +282,7 @@ class FlowControlledConsumer(MeasuredConsumer):
         mapping_id = self.event_source_mapping.ref
         pause_source(self, downstreams, mapping_id, max_concurrency=chosen.concurrency)
         for each in downstreams:
-            each.register(self, chosen.concurrency)
+            each.register(self, chosen.concurrency, is_paced=handler is not None, timeout=consuming.timeout)
         warned = choices.warn_of(chosen, consuming, has_dead_letter_queue=dead_letter_queue is not None)
         for warning in warned:
             Annotations.of(self).add_warning_v2(

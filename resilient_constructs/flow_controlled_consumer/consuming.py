@@ -28,9 +28,11 @@ __all__ = [
 ]
 
 # Exactly these are required of the execution role by Lambda's pollers. The CDK's grant_consume_messages adds
-# ChangeMessageVisibility and GetQueueUrl, which no poller calls.
+# GetQueueUrl, which nobody calls.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-lambda-function-trigger.html
 _POLL = ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
+# This package's runtime says when a message that goes back returns; the pollers never do.
+_RETURN = "sqs:ChangeMessageVisibility"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +96,7 @@ def read_redrive(queue: sqs.IQueue) -> sqs.DeadLetterQueue | None:
 def let_poll(
     scope: Construct, function: lambda_.IFunction, queue: sqs.IQueue, key: kms.IKey | None, *, given: bool
 ) -> Sequence[iam.Grant]:
-    """Grant the function's role what Lambda's pollers do in its name, and nothing else.
+    """Grant the function's role what Lambda's pollers and our runtime do in its name, and nothing else.
 
     :param key: the customer key that encrypts the queue, if any
     :param given: whether the function was made elsewhere, so that its role may be out of reach
@@ -109,7 +111,7 @@ def let_poll(
             f" {', '.join(_POLL)} on the queue{decrypt} ({CONFIGURE_PAGE})",
         )
         return ()
-    granted = queue.grant(function, *_POLL)
+    granted = queue.grant(function, *_POLL) if given else queue.grant(function, _RETURN, *_POLL)
     return (granted,) if key is None else (granted, key.grant(function, "kms:Decrypt"))
 
 

@@ -178,7 +178,7 @@ def _dead_letters(emitted: Emitted) -> Signal:
 
 
 def work_signals(
-    function: Mapping[str, str], *, timeout: float | None, full: float | None, guarded: bool
+    function: Mapping[str, str], *, timeout: float | None, full: float | None, may_refuse: bool
 ) -> tuple[Signal, ...]:
     """When the consuming function should wake someone.
 
@@ -188,7 +188,7 @@ def work_signals(
     :param timeout: its timeout in seconds, if known
     :param full: percent of Lambda's limits from which an environment counts as full; None where the function
         has not our runtime, and so tells nothing of itself
-    :param guarded: whether a downstream of its has a breaker
+    :param may_refuse: whether a message that began may go back for a circuit or a turn
     """
     wanted = {"Errors", "Throttles", *(() if full is None else ("Unfinished", "ContainerHealth"))}
     timeout = 1 if timeout is None else timeout
@@ -200,7 +200,7 @@ def work_signals(
             function_name=function["FunctionName"],
             timeout_seconds=timeout,
             full=full or FULL,
-            guarded=guarded,
+            may_refuse=may_refuse,
         )
         if signal.name in wanted
     )

@@ -37,7 +37,6 @@ def watch(
     :return: the alarms by the signal's name
     """
     full = None if ours is None else ours.full
-    guarded = ours is not None and ours.guarded
     signals = (
         *consumer_signals(
             emitted,
@@ -45,7 +44,9 @@ def watch(
             alarm_age=chosen.alarm_age,
             fifo=chosen.fifo,
         ),
-        *work_signals(emitted.function, timeout=timeout, full=full, guarded=guarded),
+        *work_signals(
+            emitted.function, timeout=timeout, full=full, may_refuse=ours is not None and ours.may_refuse
+        ),
     )
     section = consumer_section(
         title,

@@ -277,10 +277,10 @@ class ResilientFunction(MeasuredFunction):
             grant_sending(dead_letter_queue, self.role)
         if health.update_function:
             let_update_itself(self, self.role, self.function)
+        self.may_refuse = any(each.may_refuse for each in downstreams)
+        """Whether work that began may be put off, because a circuit is open or a turn is too far off."""
         self.configured = bool(configuration)
         """Whether it reads parameters or secrets."""
-        self.guarded = any(one.breaker is not None for one in downstreams)
-        """Whether a downstream that it calls has a breaker."""
         self.alarms: Mapping[str, cloudwatch.CfnAlarm] = {}
         """The alarms by the name of their signal; empty where ``monitored=False``."""
         if monitored:
@@ -296,7 +296,7 @@ class ResilientFunction(MeasuredFunction):
             concurrency_limit=self.reserved_concurrency,
             deadline_margin=self.deadline_margin,
             full=self.full,
-            guarded=self.guarded,
+            may_refuse=self.may_refuse,
         )
         remembers = self.idempotency_table is not None
         signals += settings_signals(name, configured=self.configured, remembers=remembers)

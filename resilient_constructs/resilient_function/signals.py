@@ -41,7 +41,7 @@ def function_signals(
     concurrency_limit: float | None = None,
     deadline_margin: float | None = None,
     full: float = FULL,
-    guarded: bool = False,
+    may_refuse: bool = False,
 ) -> tuple[Signal, ...]:
     """What may wake someone about any function that runs our entry point.
 
@@ -52,12 +52,12 @@ def function_signals(
     :param full: percent of Lambda's limits from which an environment counts as full
     :param concurrency_limit: how many environments it may have, by its reserved concurrency or by the
         maximum concurrency of its event source; None or a token leaves saturation out
-    :param guarded: whether a downstream of its has a breaker, so that a message can end as held
+    :param may_refuse: whether a message that began may go back for a circuit or a turn, which is no loss
     """
     signals = [_errors(function_name), _throttles(function_name), health_signal(function_name, full)]
     if not is_token(timeout_seconds):
         signals.append(_duration(function_name, timeout_seconds, deadline_margin or 0))
-        signals.append(_unfinished(function_name, timeout_seconds, guarded))
+        signals.append(_unfinished(function_name, timeout_seconds, may_refuse=may_refuse))
     if concurrency_limit and not is_token(concurrency_limit):
         signals.append(_saturation(function_name, concurrency_limit))
     return tuple(signals)
@@ -253,17 +253,19 @@ def _saturation(function_name: str, concurrency_limit: float) -> Signal:
     )
 
 
-def _unfinished(function_name: str, timeout_seconds: float, guarded: bool) -> Signal:
+def _unfinished(function_name: str, timeout_seconds: float, *, may_refuse: bool) -> Signal:
     """Started − completed − failed − rejected, less what may rightly be under way when a period ends.
+
+    Work that is put off has ended too: its HELD record counts, where there can be one.
 
     A message that starts in one period and completes in the next counts +1, then −1. What is under way at
     once is what started in the last ``timeout`` seconds, at most: at a steady rate ``started × timeout ÷
     period``. Two periods in a row, so that a rush at the end of one is not taken for a loss.
     """
+    # Only where it is emitted: a metric without data would make the whole expression empty.
+    ends = ("Completed", "Failed", "Rejected", *(("Held",) if may_refuse else ()))
     period = max(15 * _MINUTE, math.ceil(15 * timeout_seconds / _MINUTE) * _MINUTE)
-    # Only with a breaker, for an alarm is paid by the metric.
-    ends = ("Completed", "Failed", "Rejected", *(("Held",) if guarded else ()))
-    finished = " - ".join(f"FILL({name.lower()}, 0)" for name in ends)
+    finished = " - ".join(f"FILL({name}, 0)" for name in map(str.lower, ends))
     share = timeout_seconds / period
     return Signal(
         name="Unfinished",

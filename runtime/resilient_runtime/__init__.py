@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .interruption import DeadlineExceeded
     from .reject import Reject
     from .retries import GaveUp, Retry, RetryBudget
+    from .slow_down import SlowDown
     from .stores.circuits import DynamoDBCircuits
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Retry",
     "RetryBudget",
     "SendFailed",
+    "SlowDown",
     "StorageFirstClient",
     "UnknownConfiguration",
     "UnknownDownstream",
@@ -64,6 +66,7 @@ _HOMES = {
     "Retry": "retries",
     "RetryBudget": "retries",
     "SendFailed": "client",
+    "SlowDown": "slow_down",
     "StorageFirstClient": "client",
     "UnknownConfiguration": "configured",
     "UnknownDownstream": "call",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .batch import Batch, DeadLetters, refuses_nothing
@@ -15,6 +17,7 @@ from .diagnostics import Diagnostics
 from .handler_lookup import Handler, find_handler, folder_of
 from .health.caretaker import Caretaker as HealthCaretaker
 from .in_progress import InProgress
+from .late_returns import LateReturns
 from .lifecycle import Caretaker, Guard, NoCaretaker, around
 from .per_event import per_event
 from .reserve import Reserve
@@ -24,6 +27,8 @@ from .stores.dead_letters import DeadLetterQueue
 
 if TYPE_CHECKING:
     from .breaker import CircuitStore, GuardedBoundary
+    from .pacing import Pacer
+    from .returning import ChangesVisibility, Returns
 
 __all__ = ["build", "print_line"]
 
@@ -52,7 +57,9 @@ def build(
     caretaker: Caretaker | None = None,
     guard: Guard | None = None,
     circuits: CircuitStore | None = None,
+    visibility: ChangesVisibility | None = None,
     random: Callable[[], float] = uniform,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Handler:
     """The function that Lambda calls, as the environment variables describe it.
 
@@ -62,7 +69,9 @@ def build(
     :param caretaker: who looks after the environment. Default: as the settings say
     :param guard: who interrupts the handler before its time is over. Default: as the settings say
     :param circuits: where the breakers' circuits are shared. Default: the table that the settings name
+    :param visibility: where it is told when messages return. Default: the queue that they come from
     :param random: from 0 up to 1, for jitter. Default: the operating system's
+    :param sleep: waits for a turn. Default: ``time.sleep``
     :raises ValueError: when the settings are missing or contradict each other
     :raises HandlerNotFound: when the user's module or function does not exist
     """
@@ -110,13 +119,17 @@ def build(
             home=folder_of(settings.handler),
             reserve=reserve,
         ),
-        has_breaker=has_breaker,
+        may_refuse=any(one.may_refuse for one in settings.downstreams),
     )
     in_progress = InProgress()
     guard = guard or _deadline(settings, lines, tell, in_progress)
     downstreams = {one.name: one for one in settings.downstreams}
     boundary: Boundary = _Recorded(lines, tell)
     refuses: Callable[[str], bool] = refuses_nothing
+    pacer: Pacer | None = None
+    if any(one.is_paced for one in settings.downstreams):
+        # Inside the breaker: who is refused need not wait for a turn.
+        pacer, boundary = _paced(boundary, clock, random, sleep)
     if has_breaker:
         boundary = guarded = _guarded(settings, boundary, circuits, lines, tell, random)
         refuses = guarded.refuses
@@ -141,6 +154,7 @@ def build(
             guard=guard,
             in_progress=in_progress,
             refuses=refuses,
+            returns=LateReturns(partial(_returns, visibility, clock, random, pacer)),
         ).run
     return around(work, caretaker=caretaker, guard=guard, refresh=refresh, lines=lines, tell=tell)
 
@@ -175,6 +189,26 @@ def _guarded(
 
     store = circuits or DynamoDBCircuits(settings.circuits_table or "")
     return guarded(settings.downstreams, inner, store=store, lines=lines, tell=tell, random=random)
+
+
+def _paced(
+    inner: Boundary, clock: Clock, random: Callable[[], float], sleep: Callable[[float], None]
+) -> tuple[Pacer, Boundary]:
+    from .paced_boundary import PacedBoundary
+    from .pacing import Pacer
+
+    pacer = Pacer(clock=clock, random=random, sleep=sleep)
+    return pacer, PacedBoundary(pacer, inner)
+
+
+def _returns(
+    visibility: ChangesVisibility | None, clock: Clock, random: Callable[[], float], pacer: Pacer | None
+) -> Returns:
+    from .returning import Returns
+    from .stores.visibility import QueueVisibility
+
+    heed = None if pacer is None else pacer.heed
+    return Returns(visibility or QueueVisibility(), clock=clock, random=random, heed=heed)
 
 
 def _load_configuration(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .batch_budget import BatchBudget
 from .call import Boundary, Call, active_call
@@ -26,7 +26,12 @@ from .messages import group_of, read, records_of
 from .reject import Reject
 from .rejection import Rejection
 from .settings import DownstreamSettings
+from .slow_down import NoTurn
 from .status import StatusLines, Teller, describe, text_of
+
+if TYPE_CHECKING:
+    from .late_returns import LateReturns
+    from .returning import Returns
 
 __all__ = ["Batch", "DeadLetters", "refuse_unfinished", "refuses_nothing"]
 
@@ -67,6 +72,8 @@ class Batch:
     :param boundary: what happens around each downstream call
     :param guard: interrupts the handler before its time is over
     :param in_progress: is told which message is being handled
+    :param returns: when messages that go back may be received again. Default: when the visibility timeout of
+        their queue ends
     :param refuses: whether a downstream's breaker would refuse a call now; asked after it refused one
     """
 
@@ -82,6 +89,7 @@ class Batch:
         guard: Guard,
         in_progress: InProgress,
         refuses: Callable[[str], bool],
+        returns: Returns | LateReturns | None = None,
     ) -> None:
         self._function = function
         self._dead_letters = dead_letters
@@ -91,6 +99,7 @@ class Batch:
         self._boundary = boundary
         self._guard = guard
         self._in_progress = in_progress
+        self._returns = returns
         self._refuses = refuses
         self._refusal: CircuitOpen | None = None
         self._budget = BatchBudget()
@@ -117,6 +126,8 @@ class Batch:
         # Only what this batch has met: a handler that seldom needs a downstream goes on without it.
         self._refusal = None
         self._budget.begin()
+        if self._returns is not None:
+            self._returns.begin()
         for index, record in enumerate(records):
             group = group_of(record)
             if group is not None and group in stopped:
@@ -130,7 +141,16 @@ class Batch:
             elif group is not None:
                 stopped.add(group)
             returned.append(record["messageId"])
+        if returned and self._returns is not None:
+            self._delay(self._returns)
         return {"batchItemFailures": [{"itemIdentifier": one} for one in returned]}
+
+    def _delay(self, returns: Returns | LateReturns) -> None:
+        """Say when the messages that go back may come again; if that fails, they come later."""
+        try:
+            returns.tell(self._guard.left())
+        except Exception as error:  # noqa: BLE001
+            self._tell(self._lines.broken, "visibility", error)
 
     def _no_time(self) -> str | None:
         """Why no further message is begun in this invocation, None when one is."""
@@ -197,7 +217,13 @@ class Batch:
             self._refusal = refusal
             # By name and state: the circuit's reason may quote an exception, and is told where it opened.
             reason = f"{_REFUSED}: {text_of(refusal.name)} is {text_of(refusal.state)}"
+            self._hold_back(record, refusal.retry_after)
             self._tell(self._lines.refused, call, reason)
+            return False
+        except NoTurn as no_turn:
+            # Neither: the downstream is well, and this environment has called it often enough.
+            self._hold_back(record, no_turn.wait)
+            self._tell(self._lines.refused, call, f"no turn: {text_of(no_turn)}")
             return False
         except Exception as error:  # noqa: BLE001  this is where a handler's failure becomes a returned message
             self._failed(record, call, started, error)
@@ -211,14 +237,30 @@ class Batch:
             raise
         finally:
             active_call.reset(token)
+        if self._returns is not None:
+            self._returns.settled()
         self._tell(self._lines.completed, call, self._clock.ticks() - started)
         return True
 
     def _failed(
         self, record: Mapping[str, Any], call: Call, started: float, error: BaseException, **why: str
     ) -> None:
+        if self._returns is not None:
+            try:
+                self._returns.failed(record, call, error, group_of(record))
+            except Exception as broken:  # noqa: BLE001  it then returns when its visibility timeout ends
+                self._tell(self._lines.broken, "visibility", broken)
         event = {"body": record.get("body"), "attributes": call.attributes}
         self._tell(self._lines.failed, call, self._clock.ticks() - started, error, event, **why)
+
+    def _hold_back(self, record: Mapping[str, Any], after: float | None) -> None:
+        """Have a message return after some seconds; None leaves that to its queue's visibility timeout."""
+        if self._returns is None or after is None:
+            return
+        try:
+            self._returns.held(record, group_of(record), after)
+        except Exception as broken:  # noqa: BLE001  it then returns when its visibility timeout ends
+            self._tell(self._lines.broken, "visibility", broken)
 
     def _reject(self, record: Mapping[str, Any], call: Call, reject: Reject, started: float) -> bool:
         seconds = self._clock.ticks() - started
@@ -243,6 +285,8 @@ class Batch:
         except (Exception, DeadlineExceeded) as error:  # noqa: BLE001  whatever kept it from being stored
             self._failed(record, call, started, error, reason=reason, remedy=_NOT_STORED)
             return False
+        if self._returns is not None:
+            self._returns.settled()
         self._tell(self._lines.rejected, call, seconds, reason=reason, error=cause, labelled=labelled)
         return True
 
@@ -252,6 +296,7 @@ class Batch:
         call = self._plain(record, invocation)
         with suppress(Exception):  # it goes back unread; its record then has the message id alone
             self._read_into(call, record)
+        self._hold_back(record, self._off())
         self._tell(self._lines.held, call, reason, group)
 
     def _hold_all(
@@ -263,9 +308,15 @@ class Batch:
         if len(records) > _MOST_TOLD:
             # A batch has up to 10,000 messages, and there is hardly any time left.
             more = len(records) - _MOST_TOLD
+            for record in records[_MOST_TOLD:]:
+                self._hold_back(record, self._off())
             last = self._plain(records[-1], invocation)
             self._tell(self._lines.held, last, f"{reason}; and {more - 1:,} more before this one")
         return [record["messageId"] for record in records]
+
+    def _off(self) -> float | None:
+        """Seconds before which a message of this batch would be begun for nothing."""
+        return 0.0 if self._refusal is None else self._refusal.retry_after
 
     def _plain(self, record: Mapping[str, Any], invocation: _Invocation) -> Call:
         """A call that says no more than the message's id, in case reading the message fails."""

@@ -34,7 +34,8 @@ class DownstreamSettings(NamedTuple):
     :param name: the name the handler calls it by in ``call.downstream(name)``
     :param requests_per_second: what it takes from all callers together; None when it has no such limit
     :param burst: how many calls it takes at once on top
-    :param max_concurrency: how many environments of this function may call it at once
+    :param max_concurrency: how many environments may call it at once, of all its callers together: each of
+        them keeps to its part of the rate. None does not pace
     :param breaker: what ``BreakerPolicy.to_settings`` gives: JSON, what is as by default left out. None has
         no breaker; an empty one has the default policy
     """
@@ -44,6 +45,16 @@ class DownstreamSettings(NamedTuple):
     burst: float | None = None
     max_concurrency: int | None = None
     breaker: Mapping[str, Any] | None = None
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether each environment keeps to its part of the rate."""
+        return bool(self.requests_per_second and self.max_concurrency)
+
+    @property
+    def may_refuse(self) -> bool:
+        """Whether a call may be refused before it is made: a circuit is open, or its turn too far off."""
+        return self.is_paced or self.breaker is not None
 
 
 class HealthSettings(NamedTuple):
@@ -189,7 +200,7 @@ class Settings(NamedTuple):
             mode="messages" if mode == "messages" else "event",
             service=env.get("RESILIENT_SERVICE", "service"),
             dead_letter_queue_url=env.get("RESILIENT_DEAD_LETTER_QUEUE_URL"),
-            downstreams=tuple(DownstreamSettings(**d) for d in _read(env, "RESILIENT_DOWNSTREAMS", [])),
+            downstreams=tuple(_downstream(one) for one in _read(env, "RESILIENT_DOWNSTREAMS", [])),
             deadline_margin=None if margin is None else float(margin),
             health=HealthSettings(**_read(env, "RESILIENT_HEALTH", {})),
             redaction=RedactionSettings(**{name: tuple(value) for name, value in redaction.items()}),
@@ -199,6 +210,12 @@ class Settings(NamedTuple):
             idempotency=None if idempotency is None else IdempotencySettings(**idempotency),
             circuits_table=env.get("RESILIENT_CIRCUITS_TABLE"),
         )
+
+
+def _downstream(told: Mapping[str, Any]) -> DownstreamSettings:
+    # As text where it was added up over all callers: that sum stands in a token until the app is whole.
+    callers = told.get("max_concurrency")
+    return DownstreamSettings(**told)._replace(max_concurrency=None if callers is None else int(callers))
 
 
 def _read(env: Mapping[str, str], variable: str, otherwise: Any) -> Any:

@@ -39,8 +39,8 @@ _BEYOND = 4096
 _ENDS = ("Completed", "Failed", "Rejected")
 # A metric that never had data makes metric math over it empty, and an alarm on what started and did not end
 # silent, just where nothing ever completed. So each start counts none of each end. A fourth end comes with
-# a breaker, and a metric costs money: without one, nothing that has begun is held.
-_ENDS_WITH_BREAKER = (*_ENDS, "Held")
+# a breaker or a pace, and a metric costs money: without these, nothing that has begun is held.
+_ENDS_WITH_HELD = (*_ENDS, "Held")
 _COUNT = '{"Name":"%s","Unit":"Count"}'
 _DURATION = '{"Name":"%s","Unit":"Milliseconds"}'
 
@@ -51,7 +51,7 @@ class StatusLines:
     :param service: the service's name as the construct was given it
     :param function_name: the value of the metrics' only dimension, ``FunctionName``
     :param diagnostics: what a failure's record says beside the failure, and what it hides
-    :param has_breaker: whether a message may go back because a circuit is open
+    :param may_refuse: whether a message may go back because a circuit is open, or a turn too far off
     :ivar about: the members that every record has, each with a comma before it
     """
 
@@ -62,7 +62,7 @@ class StatusLines:
         function_name: str,
         clock: Clock = SYSTEM_CLOCK,
         diagnostics: Diagnostics | None = None,
-        has_breaker: bool = False,
+        may_refuse: bool = False,
     ) -> None:
         self.function_name = function_name
         self.clock = clock
@@ -72,7 +72,7 @@ class StatusLines:
         name = _quote(function_name)
         self.about = f',"service":{_quote(service)},"function_name":{name}'
         dimension = f',"FunctionName":{name}'
-        ends = _ENDS_WITH_BREAKER if has_breaker else _ENDS
+        ends = _ENDS_WITH_HELD if may_refuse else _ENDS
         self._not_yet = "".join(f',"{end}":0' for end in ends)
         self._heads = {
             status: _directive('["FunctionName"]', metrics) + dimension

@@ -41,22 +41,22 @@ def short() -> Template:
 
 
 def test_concurrency_follows_littles_law(template: Template, short: Template) -> None:
-    """Ten calls a second that take five seconds keep 50 slots busy; that take 0.3 s, three."""
+    """Ten calls a second that take five seconds keep 75 slots busy; that take 0.3 s, five."""
     template.has_resource_properties(
-        "AWS::Lambda::EventSourceMapping", {"ScalingConfig": {"MaximumConcurrency": 50}}
+        "AWS::Lambda::EventSourceMapping", {"ScalingConfig": {"MaximumConcurrency": 75}}
     )
     short.has_resource_properties(
-        "AWS::Lambda::EventSourceMapping", {"ScalingConfig": {"MaximumConcurrency": 3}}
+        "AWS::Lambda::EventSourceMapping", {"ScalingConfig": {"MaximumConcurrency": 5}}
     )
 
 
 @pytest.mark.parametrize(
-    ("which", "timeout", "visibility", "receives"), [("template", 14, 84, 10), ("short", 3, 18, 7)]
+    ("which", "timeout", "visibility", "receives"), [("template", 22, 132, 10), ("short", 4, 24, 7)]
 )
 def test_a_message_comes_back_after_six_timeouts(
     which: str, timeout: int, visibility: int, receives: int, request: pytest.FixtureRequest
 ) -> None:
-    """The function has two seconds more than the courier, and the visibility timeout is six times that."""
+    """A turn's wait, the courier's time and two seconds; the visibility timeout is six times that."""
     template: Template = request.getfixturevalue(which)
     template.has_resource_properties("AWS::Lambda::Function", {"Timeout": timeout})
     template.has_resource_properties(
@@ -123,6 +123,6 @@ def test_the_app_takes_its_context(tmp_path: Path) -> None:
     )
     resources: dict[str, Any] = json.loads((tmp_path / "Courier.template.json").read_text())["Resources"]
     made = {resource["Type"]: resource.get("Properties", {}) for resource in resources.values()}
-    assert made["AWS::Lambda::EventSourceMapping"]["ScalingConfig"]["MaximumConcurrency"] == 4
-    assert made["AWS::Lambda::Function"]["Timeout"] == 5
+    assert made["AWS::Lambda::EventSourceMapping"]["ScalingConfig"]["MaximumConcurrency"] == 6
+    assert made["AWS::Lambda::Function"]["Timeout"] == 6
     assert made["AWS::Lambda::Function"]["Environment"]["Variables"]["COURIER_URL"] == "http://x/"

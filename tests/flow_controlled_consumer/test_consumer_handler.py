@@ -47,7 +47,7 @@ def test_a_handler_is_told_its_dead_letter_queue_and_downstream(
     assert environment["RESILIENT_MODE"] == "messages"
     assert "DeadLetterQueue" in environment["RESILIENT_DEAD_LETTER_QUEUE_URL"]["Ref"]
     assert json.loads(environment["RESILIENT_DOWNSTREAMS"]) == [
-        {"name": "Courier", "requests_per_second": 10, "burst": 20, "max_concurrency": 10}
+        {"name": "Courier", "requests_per_second": 10, "burst": 20, "max_concurrency": "15"}
     ]
 
 
@@ -74,6 +74,7 @@ def test_a_handlers_role_may_poll_reject_and_use_the_key(
     assert {name for name in actions if name.startswith(("sqs:", "kms:"))} == {
         "kms:Decrypt",
         "kms:GenerateDataKey",
+        "sqs:ChangeMessageVisibility",
         "sqs:DeleteMessage",
         "sqs:GetQueueAttributes",
         "sqs:ReceiveMessage",

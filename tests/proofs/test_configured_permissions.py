@@ -156,6 +156,7 @@ NEEDED = [
     ("secretsmanager:GetSecretValue", "succeed", False),
     ("dynamodb:PutItem", "succeed", False),
     ("dynamodb:DeleteItem", "fail", False),
+    ("sqs:ChangeMessageVisibility", "fail", False),
     ("lambda:GetFunctionConfiguration", "replace", False),
     ("lambda:UpdateFunctionConfiguration", "replace", False),
     # the secrets are read one by one

@@ -153,6 +153,15 @@ def nobody_is_told(run: CourierRun, since: float) -> None:
     )
 
 
+def a_failure_waits_for_its_visibility_timeout(run: CourierRun, since: float) -> None:
+    """The order comes back all the same, when its queue says so, and not when the consumer does."""
+    run.courier.down()
+    _, late = run.order()
+    wait_for("a failed call", lambda: Outcome.DOWN in run.outcomes(late))
+    run.courier.up()
+    wait_for("the late order at the courier", lambda: Outcome.DELIVERED in run.outcomes(late))
+
+
 def only_the_proof_sees_it(run: CourierRun, since: float) -> None:
     """The order is delivered all the same; on AWS it would not be, or would leave no trace."""
     _, order = run.order()
@@ -162,6 +171,7 @@ def only_the_proof_sees_it(run: CourierRun, since: float) -> None:
 CONSEQUENCES: dict[tuple[str, str], Callable[[CourierRun, float], None]] = {
     ("ApiRole", "events:PutEvents"): no_order_is_accepted,
     (FUNCTION, "sqs:SendMessage"): poison_stays_in_its_queue,
+    (FUNCTION, "sqs:ChangeMessageVisibility"): a_failure_waits_for_its_visibility_timeout,
     (WORK, "sqs:SendMessage"): events_go_to_the_undelivered,
     (UNDELIVERED, "sqs:SendMessage"): undelivered_events_are_lost,
     ("OnCallTopic", "sns:Publish"): nobody_is_told,

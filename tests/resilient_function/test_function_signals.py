@@ -102,7 +102,7 @@ def test_unfinished(counts: dict[str, float], breaches: bool) -> None:
 @pytest.mark.parametrize(("held", "breaches"), [(90, False), (50, True)])
 def test_a_message_held_by_a_breaker_has_ended(held: float, breaches: bool) -> None:
     """It is subtracted where there is a breaker, and paid for only there."""
-    signal = named(function_signals(function_name="f", timeout_seconds=30, guarded=True))["Unfinished"]
+    signal = named(function_signals(function_name="f", timeout_seconds=30, may_refuse=True))["Unfinished"]
     assert isinstance(signal.metric, Math)
     counts = {"started": 100, "completed": 10, "failed": 0, "rejected": 0, "held": held}
 

@@ -45,6 +45,10 @@ class Ticking:
         self.now += 0.1
         return self.now
 
+    def sleep(self, seconds: float) -> None:
+        """Let so much time pass."""
+        self.now += seconds
+
     @property
     def clock(self) -> Clock:
         """This clock as the runtime takes it, always at noon."""
@@ -72,6 +76,19 @@ class KeptDeadLetters:
         return [record["messageId"] for record, _ in self.stored]
 
 
+class KeptVisibility:
+    """A queue in memory that is told when messages return."""
+
+    needs = 0.0
+
+    def __init__(self) -> None:
+        self.delays: list[tuple[str, float]] = []
+
+    def change(self, delays: Sequence[tuple[Mapping[str, Any], float]]) -> None:
+        """Keep them."""
+        self.delays += [(record["messageId"], seconds) for record, seconds in delays]
+
+
 class App:
     """One execution environment: a handler under the runtime, and all that it emitted."""
 
@@ -92,6 +109,7 @@ class App:
         self.lines: list[str] = []
         self.broken_lines: set[int] = set()
         self.dead_letters = KeptDeadLetters()
+        self.visibility = KeptVisibility()
         self.clock = clocked or Ticking()
         self.handler = build(
             {
@@ -107,6 +125,8 @@ class App:
             caretaker=caretaker or NoCaretaker(),
             guard=guard or NoGuard(),
             circuits=circuits,
+            visibility=self.visibility,
+            sleep=self.clock.sleep,
         )
 
     def __call__(self, event: Any, context: Any = None) -> Any:

@@ -67,6 +67,10 @@ class World:
         """The world's time as the runtime takes it."""
         return Clock(wall=lambda: self.now, ticks=lambda: self.now)
 
+    def sleep(self, seconds: float) -> None:
+        """Let so much time pass."""
+        self.now += seconds
+
     def remaining(self) -> int:
         """Milliseconds left, as Lambda's context tells them."""
         return round((self.ends - self.now) * 1000)

@@ -240,6 +240,7 @@ def test_the_public_names_are_few() -> None:
         "Retry",
         "RetryBudget",
         "SendFailed",
+        "SlowDown",
         "StorageFirstClient",
         "UnknownConfiguration",
         "UnknownDownstream",

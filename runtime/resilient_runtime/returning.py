@@ -1,0 +1,179 @@
+"""When a message that failed comes back: soon from a stumble, ever later from an outage, never all at once.
+
+Nothing sleeps for it. The message lies in its queue, invisible, while the slot that it had does the next one.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .call import Call
+from .chance import uniform
+from .clock import SYSTEM_CLOCK, Clock
+from .slow_down import Asked, asked_in
+
+__all__ = ["LONGEST_VISIBILITY", "ChangesVisibility", "ReturnPolicy", "Returns", "visibility_after"]
+
+LONGEST_VISIBILITY = 43_200
+"""Seconds, counted from the receive.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+"""
+
+# A message was received some time ago, up to a function's 900 seconds, and SQS counts from then.
+_LONGEST_DELAY = LONGEST_VISIBILITY - 900
+_MOST_DOUBLINGS = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReturnPolicy:
+    """How long a message that failed stays away.
+
+    :param first: seconds, the longest that it stays away the first time. Default: 5
+    :param least: the shortest, as a share of the longest; the wait is anything between. Default: 0.4
+    :param growth: what the longest is multiplied by with each further failure. Default: 2
+    :param bad_luck: failures in a row that are no sign of an outage yet. Default: 3; where one call in five
+        fails, one failure in 25 is the third in a row
+    :param longest: seconds that no wait exceeds, without what ``Retry-After`` adds. Default: 900
+    :raises ValueError: when a number is out of its range
+    """
+
+    first: float = 5.0
+    least: float = 0.4
+    growth: float = 2.0
+    bad_luck: int = 3
+    longest: float = 900.0
+
+    def __post_init__(self) -> None:
+        faults = [] if 0 <= self.least <= 1 else [f"least is {self.least!r}; allowed: 0 to 1"]
+        if not self.growth >= 1:
+            faults.append(f"growth is {self.growth!r}; allowed: 1 or more")
+        faults += [
+            f"{name} is {getattr(self, name)!r}; allowed: 0 to {_LONGEST_DELAY:,} seconds"
+            for name in ("first", "longest")
+            if not 0 <= getattr(self, name) <= _LONGEST_DELAY
+        ]
+        if faults:
+            raise ValueError(f"ReturnPolicy: {'; '.join(faults)}")
+
+
+def visibility_after(
+    attempt: int,
+    policy: ReturnPolicy,
+    random: Callable[[], float],
+    retry_after: float | None = None,
+    *,
+    failures: int | None = None,
+) -> float:
+    """Seconds until a message that failed may be received again.
+
+    The wait grows with the message's attempts, but only as this environment sees one failure after the other.
+    Where everything fails, that is an outage, and ten receives last for a quarter of an hour. Where the
+    others succeed, this one was unlucky, and making it wait for minutes would help nobody.
+
+    :param attempt: how many times the message has been received
+    :param random: a number from 0 up to but not including 1
+    :param retry_after: seconds that the downstream asked to wait; the jitter comes on top, as it told
+        everybody the same
+    :param failures: messages in a row that failed in this environment, this one included. Default: as many
+        as it takes
+    """
+    steps = attempt if failures is None else min(attempt, failures - policy.bad_luck)
+    ceiling = min(policy.longest, policy.first * policy.growth ** min(max(steps, 1) - 1, _MOST_DOUBLINGS))
+    wait = ceiling * (policy.least + (1 - policy.least) * random())
+    return min((retry_after or 0.0) + wait, _LONGEST_DELAY)
+
+
+class ChangesVisibility(Protocol):
+    """Where a message's return can be told."""
+
+    @property
+    def needs(self) -> float:
+        """Seconds that telling may take; with less left, it is not begun."""
+        ...
+
+    def change(self, delays: Sequence[tuple[Mapping[str, Any], float]]) -> None:
+        """Have each record return after its seconds.
+
+        :raises Exception: when some do not; those return when their queue's own visibility timeout ends
+        """
+
+
+class Returns:
+    """What one environment sends back of its batches, and when it comes back.
+
+    :param queue: where it is told
+    :param heed: is told when a message failed because the downstream wants fewer calls
+    """
+
+    def __init__(
+        self,
+        queue: ChangesVisibility,
+        policy: ReturnPolicy | None = None,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        random: Callable[[], float] = uniform,
+        heed: Callable[[Call, Asked], None] | None = None,
+    ) -> None:
+        self._queue = queue
+        self._policy = policy or ReturnPolicy()
+        self._clock = clock
+        self._random = random
+        self._heed = heed
+        self._failures = 0
+        self._delays: list[tuple[Mapping[str, Any], float]] = []
+        self._groups: dict[str, float] = {}
+
+    def begin(self) -> None:
+        """A batch begins."""
+        self._delays = []
+        self._groups = {}
+
+    def settled(self) -> None:
+        """A message was completed or rejected: whoever it was for is there."""
+        self._failures = 0
+
+    def failed(self, record: Mapping[str, Any], call: Call, error: BaseException, group: str | None) -> None:
+        """A message failed.
+
+        :param group: its message group, where order is kept
+        """
+        self._failures += 1
+        asked = asked_in(error, now=self._clock.wall())
+        if asked is not None and self._heed is not None:
+            self._heed(call, asked)
+        seconds = visibility_after(
+            call.attempt,
+            self._policy,
+            self._random,
+            None if asked is None else asked.retry_after,
+            failures=self._failures,
+        )
+        self._delays.append((record, seconds))
+        if group is not None:
+            self._groups[group] = seconds
+
+    def held(self, record: Mapping[str, Any], group: str | None, after: float = 0.0) -> None:
+        """A message goes back untouched: with the one of its group that failed, else within moments.
+
+        :param after: seconds before which it would be for nothing again
+        """
+        policy = self._policy
+        seconds = min(after, policy.longest) + policy.first * policy.least * self._random()
+        if group is not None and after:
+            self._groups[group] = seconds
+        self._delays.append((record, seconds if group is None else self._groups.get(group, seconds)))
+
+    def tell(self, left: float) -> None:
+        """Tell the queue.
+
+        With too little time left it is not told: a message that returns late is better than an invocation
+        that is killed, and with it what its batch completed.
+
+        :param left: seconds until the invocation must end
+        :raises Exception: whatever the queue raises; the messages return then all the same, later
+        """
+        if self._delays and left > self._queue.needs:
+            self._queue.change(self._delays)

@@ -1,0 +1,148 @@
+"""``SlowDown``, and every other way in which an exception says that a downstream wants fewer calls.
+
+A handler need not translate anything: ``reply.raise_for_status()`` of ``requests`` or ``httpx`` at a 429 is
+understood, and so are AWS's own throttling errors. ``SlowDown`` is for whoever has no such exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+__all__ = ["Asked", "NoTurn", "SlowDown", "asked_in"]
+
+_TOO_MANY_REQUESTS = 429
+_DEEPEST = 5
+
+# https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
+_AWS_THROTTLES = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "EC2ThrottledException",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionInProgressException",
+    }
+)
+
+
+# Not called SlowDownError: it reads as what the downstream said, ``raise SlowDown(retry_after=30)``.
+class SlowDown(Exception):  # noqa: N818
+    """The downstream asks for fewer calls: the message returns, and this environment calls less often.
+
+    Raise it where a client tells of a 429 in a way of its own. Best inside the block of ``call.downstream``,
+    so that the right downstream is spared; raised later, it counts for the last one that was called.
+
+    :param reason: what was said, for the FAILED record. Default: that the downstream asks for fewer calls
+    :param retry_after: seconds that it asked to wait; the message returns no sooner, and nothing is called
+        before. Default: not told
+    :raises ValueError: when ``retry_after`` is below zero
+    """
+
+    # Read where calls are counted: it is an answer of a downstream that is well.
+    throttled = True
+
+    def __init__(self, reason: str = "", *, retry_after: float | None = None) -> None:
+        if retry_after is not None and not retry_after >= 0:
+            raise ValueError(f"SlowDown: retry_after is {retry_after!r}; allowed: 0 seconds or more")
+        asked = "" if retry_after is None else f", in {retry_after:g} s"
+        super().__init__(reason or f"the downstream asks for fewer calls{asked}")
+        self.retry_after = retry_after
+
+
+class NoTurn(SlowDown):
+    """The next turn to call is too far off to wait for it: the message goes back until then, uncalled.
+
+    :param name: the downstream
+    :param wait: seconds until the turn
+    """
+
+    def __init__(self, name: str, wait: float) -> None:
+        self.name = name
+        self.wait = wait
+        super().__init__(
+            f"{name} was not called: its next turn is in {wait:.1f} s, longer than this invocation can wait",
+            retry_after=wait,
+        )
+
+
+class Asked(NamedTuple):
+    """That a downstream asked for fewer calls.
+
+    :param retry_after: seconds that it asked to wait; None when it did not say
+    """
+
+    retry_after: float | None
+
+
+def asked_in(error: BaseException, *, now: float) -> Asked | None:
+    """Whether an exception, or one that it was raised from, says that the downstream wants fewer calls.
+
+    A 429 does, and so does any answer with a ``Retry-After`` that means trouble (503).
+
+    :param now: seconds since 1970, for a ``Retry-After`` that is a date
+    """
+    for one in _chain(error):
+        asked = _asked_by(one, now)
+        if asked is not None:
+            return asked
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    current: BaseException | None = error
+    for _ in range(_DEEPEST):
+        if current is None:
+            return
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _asked_by(error: BaseException, now: float) -> Asked | None:
+    if isinstance(error, SlowDown):
+        return Asked(error.retry_after)
+    from .retry_signs import read_sign  # late: it is only for what failed
+
+    sign = read_sign(error, now=now)
+    if sign.kind == "throttled" or (sign.kind == "failed" and sign.retry_after is not None):
+        return Asked(sign.retry_after)
+    if getattr(error, "throttled", False) is True:  # GaveUp: all of its attempts were answered like this
+        return Asked(read_sign(getattr(error, "last", None), now=now).retry_after)
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        return _asked_by_aws(response, now)
+    if any(getattr(error, name, None) == _TOO_MANY_REQUESTS for name in ("status", "status_code", "code")):
+        return Asked(_wait_of(error, now))
+    # urllib3's own retries end with this text and keep no answer.
+    if "too many 429 error responses" in str(getattr(error, "reason", "")):
+        return Asked(None)
+    return None
+
+
+def _asked_by_aws(response: dict[str, Any], now: float) -> Asked | None:
+    """botocore's ``ClientError``, known by its shape: importing botocore would cost 150 ms."""
+    about = response.get("ResponseMetadata") or {}
+    code = str((response.get("Error") or {}).get("Code", "")).rpartition("#")[2]
+    if code not in _AWS_THROTTLES and about.get("HTTPStatusCode") != _TOO_MANY_REQUESTS:
+        return None
+    from .retry_signs import seconds_of
+
+    return Asked(seconds_of((about.get("HTTPHeaders") or {}).get("retry-after"), now=now))
+
+
+def _wait_of(error: BaseException, now: float) -> float | None:
+    from .retry_signs import seconds_of
+
+    asked = getattr(error, "retry_after", None)
+    if isinstance(asked, int | float):
+        return float(asked) if asked >= 0 else None
+    return seconds_of(asked, now=now) if isinstance(asked, str) else None
