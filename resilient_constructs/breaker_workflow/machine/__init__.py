@@ -1,0 +1,15 @@
+"""The state machine of a breaker workflow: a pure function of plain values to Amazon States Language."""
+
+from __future__ import annotations
+
+from .plan import Constant, Kind, MachinePlan, Parking, PlatformRetry, RetryRule, WorkTask
+
+__all__ = [
+    "Constant",
+    "Kind",
+    "MachinePlan",
+    "Parking",
+    "PlatformRetry",
+    "RetryRule",
+    "WorkTask",
+]
