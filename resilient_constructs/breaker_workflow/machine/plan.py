@@ -1,4 +1,4 @@
-"""All that a state machine is made of, as plain values: what to call, when to try again, where to put what waits.
+"""All that a state machine is made of, as plain values: what to call, when to try again, where to park.
 
 Texts may be CDK tokens; they pass through. In ``arguments`` and ``output`` a string ``{% … %}`` is a JSONata
 expression, as everywhere in Step Functions.
@@ -119,7 +119,7 @@ class MachinePlan:
     :param throttles: errors that ask for fewer calls: tried again by the rules, and counted against nobody
         unless the policy has ``throttling_counts``
     :param parking: what happens to work while the circuit is open. ``QUEUE``: it goes to the parked queue and
-        the execution ends well with ``{"outcome": "PARKED", …}``; ``WAIT``: the execution waits (STANDARD only)
+        the execution ends well with ``{"outcome": "PARKED", …}``; ``WAIT``: it waits there (STANDARD only)
     :param parked_queue_url: with ``QUEUE``
     :param keep_parked_seconds: work that is parked again when it is older than this is given up. Default: 14
         days, as long as a queue keeps anything
