@@ -135,7 +135,7 @@ def build(
         refuses = guarded.refuses
     if settings.mode == "event":
         work = per_event(
-            function,
+            _made_whole(function, settings),
             lines=lines,
             tell=tell,
             downstreams=downstreams,
@@ -229,6 +229,14 @@ def _load_configuration(
         return f"the store of {', '.join(names)} does not answer, and what is there would be lost"
 
     return configuration.refresh_in_background, configuration.known_secrets, irreplaceable
+
+
+def _made_whole(function: Handler, settings: Settings) -> Handler:
+    if settings.claims_bucket is None:
+        return function
+    from .claim_check import made_whole
+
+    return made_whole(function, settings.claims_bucket)
 
 
 def _made_idempotent(

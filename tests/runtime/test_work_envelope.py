@@ -1,0 +1,145 @@
+"""What a message asks to be started, and the name of its execution."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from resilient_runtime.call import Call
+from resilient_runtime.work_envelope import (
+    LARGEST_INPUT,
+    Work,
+    as_text,
+    envelope_of,
+    execution_name,
+    is_too_large,
+    work_of,
+    wrapped,
+)
+
+CALL = Call(idempotency_key="order-7", message_id="m-1")
+GIVEN_UP = {
+    "input": {"page": 3},
+    "error": "Unreadable",
+    "cause": "no page",
+    "execution": "arn:aws:states:eu-west-1:111122223333:execution:Pages:order-7",
+    "attempts": 5,
+}
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.text(min_size=1, max_size=200), st.text(min_size=1, max_size=200))
+def test_every_name_is_valid_and_its_own(one: str, other: str) -> None:
+    """Whatever the key is made of, the name is 1 to 80 of the characters that logs take, and no other's."""
+    name = execution_name(one)
+    assert re.fullmatch("[0-9A-Za-z_-]{1,80}", name)
+    assert (execution_name(other) == name) == (one == other)
+
+
+def test_a_valid_key_is_the_name() -> None:
+    """An operator finds the execution by the key; of a key that is no name, by its beginning."""
+    assert execution_name("order-7") == "order-7"
+    assert execution_name("order.7").startswith("order-7-")
+    assert execution_name("x" * 81).startswith("x" * 39 + "-")
+
+
+def test_a_new_work_is_named_by_its_key() -> None:
+    """The input is the message's body, without an envelope."""
+    work = work_of({"page": 3}, CALL)
+    assert work == Work("order-7", {"page": 3}, {})
+    assert wrapped(work) == {"page": 3}
+
+
+@pytest.mark.parametrize(
+    ("about", "name"),
+    [
+        ({"name": "order-1", "parked": 1}, "order-1-p1"),
+        ({"name": "order-1", "parked": 12}, "order-1-p12"),
+        ({"name": "order-1"}, "order-1"),
+        ({"name": "order-1", "parked": "1"}, "order-1"),
+        ({"name": "order-1", "parked": True}, "order-1"),
+        ({"name": 7, "parked": 1}, "order-7"),
+        ({}, "order-7"),
+    ],
+)
+def test_a_parked_work_is_named_by_its_resumption(about: dict[str, Any], name: str) -> None:
+    """Its envelope goes into the next execution as it came."""
+    body = {"resilient": about, "input": {"page": 3}}
+    work = work_of(body, CALL)
+    assert work.name == name
+    assert wrapped(work) == (body if about else {"page": 3})
+
+
+def test_the_same_dead_letter_is_one_work_and_another_is_another() -> None:
+    """A dead letter that was moved back is started anew, with its input alone, once for each message."""
+    again = work_of(GIVEN_UP, CALL)
+    assert again.name == "order-7-again-m-1"
+    assert wrapped(again) == {"page": 3}
+    assert work_of(GIVEN_UP, Call(message_id="m-2")).name == "order-7-again-m-2"
+
+
+def test_the_dead_letter_of_a_claimed_work_still_claims() -> None:
+    """What was too large for an execution is not in the dead letter either."""
+    claim = {"bucket": "kept", "key": "claims/1.json", "size": 300_000}
+    letter = {**GIVEN_UP, "input": None, "resilient": {"name": "order-7", "claim": claim}}
+    assert wrapped(work_of(letter, CALL)) == {"resilient": {"claim": claim}, "input": None}
+
+
+def test_an_express_executions_dead_letter_has_the_name_too() -> None:
+    """Its ARN goes on after the name."""
+    letter = {**GIVEN_UP, "execution": "arn:aws:states:eu-west-1:1:express:Pages:order-7:6c3b-1"}
+    assert work_of(letter, CALL).name == "order-7-again-m-1"
+
+
+@pytest.mark.parametrize("execution", [None, "order-7", "arn:aws:sqs:eu-west-1:1:execution:Pages:order-7"])
+def test_a_body_that_only_looks_like_a_dead_letter_is_an_input(execution: object) -> None:
+    """Somebody's own message may have members of these names."""
+    body = {**GIVEN_UP, "execution": execution}
+    assert work_of(body, CALL) == Work("order-7", body, {})
+
+
+def test_a_replayed_event_is_a_work_of_its_own() -> None:
+    """It has the event's id once more, and yet is meant to run again."""
+    first = Call(idempotency_key="e-1", event={"id": "e-1", "detail": {}})
+    again = Call(idempotency_key="e-1", event={"id": "e-1", "detail": {}, "replay-name": "after the outage"})
+    assert work_of({}, first).name == "e-1"
+    assert work_of({}, again).name not in ("e-1", work_of({}, first).name)
+
+
+@given(st.dictionaries(st.sampled_from(["resilient", "input", "other"]), _json))
+def test_no_input_is_taken_for_an_envelope(body: dict[str, Any]) -> None:
+    """What the machine unwraps is what the message said, whatever members that has."""
+    sent = wrapped(Work("n", body, {}))
+    about = envelope_of(sent)
+    assert (sent["input"] if about is not None else sent) == body
+    assert ("resilient" in sent) == (about is not None)
+
+
+@given(_json | st.text(alphabet=st.characters(min_codepoint=0xD7F0, max_codepoint=0xE010)))
+def test_the_text_says_the_same_and_has_an_encoding(value: Any) -> None:
+    """Half a surrogate pair included, which a message may hold as an escape."""
+    text = as_text(value)
+    assert text.encode()
+    assert json.loads(text) == json.loads(json.dumps(value))
+
+
+def test_what_is_no_json_is_refused() -> None:
+    """Python reads NaN, and would write it; Step Functions takes it for no JSON."""
+    with pytest.raises(ValueError, match="JSON"):
+        as_text({"x": float("nan")})
+
+
+def test_the_size_is_counted_in_bytes() -> None:
+    """And it leaves the machine room to put something around an input."""
+    assert not is_too_large("x" * (LARGEST_INPUT - 40_000))
+    assert is_too_large("x" * LARGEST_INPUT)
+    assert is_too_large("ä" * (LARGEST_INPUT // 2))
+    assert not is_too_large("ä" * (LARGEST_INPUT // 2 - 20_000))
