@@ -41,10 +41,12 @@ def _app() -> typer.Typer:
     from .demo.command import demo
     from .local.command import local
     from .operate.command import breaker
+    from .operate.redrive_command import redrive
     from .soak.command import soak
 
     app.command()(demo)
     app.command()(soak)
+    app.command()(redrive)
     app.add_typer(local, name="local")
     app.add_typer(breaker, name="breaker")
 

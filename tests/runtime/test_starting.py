@@ -64,8 +64,8 @@ class S3:
         """Give it."""
         if self.refusal:
             raise self.refusal
-        content = self.objects.get(arguments["Key"])
-        if content is None:
+        content = self.objects.get(arguments["Key"], b"")
+        if not content:
             raise refused("NoSuchKey")
 
         class Body:
