@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .breaker_workflow import BreakerWorkflow, Parking, Retry, Work
     from .downstream import BreakerPolicy, Downstream
     from .fan_out_bus import FanOutBus
     from .flow_controlled_consumer import FlowControlledConsumer
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Authorization",
     "BreakerPolicy",
+    "BreakerWorkflow",
     "ContainerHealth",
     "Downstream",
     "EventStore",
@@ -42,20 +44,24 @@ __all__ = [
     "Idempotency",
     "OnCall",
     "Parameter",
+    "Parking",
     "QueueStore",
     "Redaction",
     "ResilientFunction",
+    "Retry",
     "Route",
     "Secret",
     "Severity",
     "StorageFirstApi",
     "Throttle",
+    "Work",
     "__version__",
 ]
 
 _ROOMS = {
     "Authorization": "storage_first_api",
     "BreakerPolicy": "downstream",
+    "BreakerWorkflow": "breaker_workflow",
     "ContainerHealth": "resilient_function",
     "Downstream": "downstream",
     "EventStore": "stores",
@@ -65,14 +71,17 @@ _ROOMS = {
     "Idempotency": "resilient_function",
     "OnCall": "monitoring",
     "Parameter": "resilient_function",
+    "Parking": "breaker_workflow",
     "QueueStore": "stores",
     "Redaction": "resilient_function",
     "ResilientFunction": "resilient_function",
+    "Retry": "breaker_workflow",
     "Route": "storage_first_api",
     "Secret": "resilient_function",
     "Severity": "monitoring",
     "StorageFirstApi": "storage_first_api",
     "Throttle": "storage_first_api",
+    "Work": "breaker_workflow",
 }
 
 _WITHOUT_NODE = {"stores"}

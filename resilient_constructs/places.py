@@ -75,15 +75,19 @@ def path_within(construct: IConstruct, other: IConstruct) -> str | None:
     return place.path
 
 
-def unique_name(construct: Construct, *, max_length: int) -> str:
+def unique_name(construct: Construct, *, max_length: int, part: str = "") -> str:
     """A name of letters, digits and hyphens that no other construct of the app has.
 
     Begins with the stack's name and the construct's path, as far as they fit, and ends in a hash of both.
+
+    :param part: tells several names of one construct apart. Default: it has one
     """
     place = _places.get(construct)
     if place is None or place.path is None:
-        return Names.unique_resource_name(construct, max_length=max_length, separator="-")
-    whole = f"{_stack_name(place.stack)}/{place.path}"
+        end = f"-{part}" if part else ""
+        name = Names.unique_resource_name(construct, max_length=max_length - len(end), separator="-")
+        return name + end
+    whole = f"{_stack_name(place.stack)}/{place.path}{f'/{part}' if part else ''}"
     readable = re.sub(r"[^A-Za-z0-9]+", "-", whole).strip("-")
     digest = hashlib.sha256(whole.encode()).hexdigest()[:_HASH]
     return f"{readable[: max_length - _HASH - 1].rstrip('-')}-{digest}"

@@ -6,6 +6,7 @@ messages from its own source queue and from no other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from weakref import WeakKeyDictionary
@@ -90,7 +91,7 @@ def name_of(queue: sqs.IQueue) -> str:
 _names: WeakKeyDictionary[sqs.IQueue, str] = WeakKeyDictionary()
 
 
-def name_queue(scope: Construct, *, fifo: bool) -> QueueName:
+def name_queue(scope: Construct, *, fifo: bool, part: str = "") -> QueueName:
     """Name the source queue of ``scope`` the way CloudFormation would, so that its ARN needs no ``Ref``.
 
     The dead-letter queue names its source in the redrive allow policy, and the source names the dead-letter
@@ -101,9 +102,11 @@ def name_queue(scope: Construct, *, fifo: bool) -> QueueName:
     another one and never waits the 60 seconds for which SQS blocks a deleted queue's name. The road not taken
     is a custom resource that sets the allow policy afterwards: a function and a role for one attribute.
 
+    :param part: tells several source queues of one scope apart. Default: it has one
+
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
     """
-    name = f"{unique_name(scope, max_length=_OWN_PART)}-{_stack_uuid()}{'.fifo' if fifo else ''}"
+    name = f"{unique_name(scope, max_length=_OWN_PART, part=part)}-{_stack_uuid()}{'.fifo' if fifo else ''}"
     return QueueName(name=name, arn=f"{arn_prefix('sqs')}{name}")
 
 
@@ -119,16 +122,26 @@ def arn_prefix(service: str) -> str:
 
 
 def make_dead_letter_queue(
-    scope: Construct, construct_id: str, *, source: QueueName, fifo: bool, encryption_key: kms.IKey | None
+    scope: Construct,
+    construct_id: str,
+    *,
+    source: QueueName,
+    further: Sequence[QueueName] = (),
+    fifo: bool,
+    encryption_key: kms.IKey | None,
 ) -> sqs.Queue:
     """Make the dead-letter queue that takes messages from ``source`` and no other queue, for 14 days.
 
     :param source: the queue that will redrive into this one
+    :param further: more such queues. Default: none
     :param fifo: a FIFO queue's dead-letter queue is FIFO as well
     :param encryption_key: a customer key. Default: SSE-SQS
     """
-    # an imported view of a queue that is made later: the L2 wants an object, all it reads is the ARN
-    by_name = sqs.Queue.from_queue_arn(scope, f"{construct_id}Source", source.arn)
+    # imported views of queues that are made later: the L2 wants objects, all it reads is the ARN
+    by_name = [
+        sqs.Queue.from_queue_arn(scope, f"{construct_id}Source{number or ''}", one.arn)
+        for number, one in enumerate((source, *further))
+    ]
     queue = sqs.Queue(
         scope,
         construct_id,
@@ -143,7 +156,7 @@ def make_dead_letter_queue(
         enforce_ssl=True,
         retention_period=_days(RETENTION_DAYS),
         redrive_allow_policy=sqs.RedriveAllowPolicy(
-            redrive_permission=sqs.RedrivePermission.BY_QUEUE, source_queues=[by_name]
+            redrive_permission=sqs.RedrivePermission.BY_QUEUE, source_queues=by_name
         ),
     )
     settle(queue, scope, construct_id)

@@ -53,6 +53,7 @@ SHARED = _rooms("limits", "tokens", "places", "stores", "queues", "assets", "mon
     f"{RUNTIME}.pace_plan",
 }
 CONSTRUCTS = ("storage_first_api", "fan_out_bus", "flow_controlled_consumer")
+WORKFLOW = f"{LIBRARY}.breaker_workflow"
 WALLS = [
     Wall(
         room=RUNTIME,
@@ -86,9 +87,19 @@ WALLS = [
         Wall(room=f"{LIBRARY}.{room}", may=CDK | SHARED | _rooms("resilient_function", "downstream"))
         for room in CONSTRUCTS
     ),
+    Wall(
+        room=WORKFLOW,
+        may=CDK
+        | SHARED
+        | _rooms("resilient_function", "downstream")
+        | {f"{RUNTIME}.breaker.policy", f"{WORKFLOW}.machine"},
+        besides=frozenset({f"{WORKFLOW}.machine"}),
+    ),
+    # The state machine is a function of plain values: tests run it without Node.
+    Wall(room=f"{WORKFLOW}.machine", may=frozenset({f"{RUNTIME}.breaker"})),
     *(
         Wall(room=f"{LIBRARY}.{room}.limits", may=_rooms("limits"))
-        for room in (*CONSTRUCTS, "downstream", "resilient_function")
+        for room in (*CONSTRUCTS, "breaker_workflow", "downstream", "resilient_function")
     ),
     Wall(room=f"{LIBRARY}.nag", may=CDK | {"cdk_nag"}),
     Wall(room=f"{LIBRARY}.template", may=frozenset()),
@@ -297,6 +308,7 @@ def test_the_public_names_are_these() -> None:
     assert _public_names() == [
         "Authorization",
         "BreakerPolicy",
+        "BreakerWorkflow",
         "ContainerHealth",
         "Downstream",
         "EventStore",
@@ -306,14 +318,17 @@ def test_the_public_names_are_these() -> None:
         "Idempotency",
         "OnCall",
         "Parameter",
+        "Parking",
         "QueueStore",
         "Redaction",
         "ResilientFunction",
+        "Retry",
         "Route",
         "Secret",
         "Severity",
         "StorageFirstApi",
         "Throttle",
+        "Work",
         "__version__",
     ]
 

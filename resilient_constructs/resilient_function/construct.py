@@ -24,7 +24,7 @@ from resilient_constructs.runtime_layer import RuntimeLayer
 from resilient_constructs.tokens import seconds
 
 from .checks import check_asynchronous, check_circuits, check_environment, check_mode, check_runtime
-from .code import code_of
+from .code import code_of, code_of_runtime
 from .configuration import Parameter, Secret, entries_of, grant_reading
 from .defaults import default_architecture, default_runtime, default_timeout, lambda_service, megabytes
 from .granting import grant_sending, let_update_itself
@@ -216,12 +216,14 @@ class ResilientFunction(MeasuredFunction):
         self.full = full_above(health.threshold)
         """Percent of Lambda's limits from which the dashboard and the alarm call an environment full."""
         machine = _ARCHITECTURE if architecture is None else architecture.name
-        code = function_asset(
-            handler.directory,
-            owner=owner,
-            target=target_for(python.removeprefix("python"), machine),
-            exclude=handler.exclude,
-        )
+        packed = None
+        if handler.directory is not None:
+            packed = function_asset(
+                handler.directory,
+                owner=owner,
+                target=target_for(python.removeprefix("python"), machine),
+                exclude=handler.exclude,
+            )
         self.log_group: logs.ILogGroup = log_group or logs.LogGroup(
             self, "LogGroup", retention=log_retention or logs.RetentionDays.ONE_MONTH
         )
@@ -253,7 +255,7 @@ class ResilientFunction(MeasuredFunction):
         self.function = lambda_.Function(
             self,
             "Function",
-            code=code_of(self, code),
+            code=code_of_runtime() if packed is None else code_of(self, packed),
             handler=_ENTRY_POINT,
             runtime=runtime or default_runtime(),
             architecture=architecture or default_architecture(),
@@ -261,7 +263,7 @@ class ResilientFunction(MeasuredFunction):
             timeout=timeout or default_timeout(),
             memory_size=MEMORY.default if memory_size is None else memory_size,
             ephemeral_storage_size=megabytes(ephemeral_storage_size),
-            environment={**(environment or {}), **settings.to_env()},
+            environment={**(environment or {}), **settings.to_env(), **handler.told},
             reserved_concurrent_executions=reserved_concurrency,
             description=description,
             role=self.role,

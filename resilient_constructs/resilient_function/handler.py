@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from resilient_runtime.settings import Mode
@@ -25,14 +25,17 @@ _ARGUMENTS: dict[Mode, str] = {"event": "(event, context)", "messages": "(body, 
 class Handler:
     """A function in a folder of Python code; make one with ``from_directory``.
 
-    :param directory: the folder that becomes the function's code, with the dependencies that it lists
+    :param directory: the folder that becomes the function's code, with the dependencies that it lists; None
+        for a handler of the runtime itself, which lies in the layer
     :param entry: the function in it, as ``module.function``
     :param exclude: glob patterns of what else to leave out
+    :param told: environment variables that a handler of the runtime reads
     """
 
-    directory: Path
+    directory: Path | None
     entry: str
     exclude: tuple[str, ...] = ()
+    told: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_directory(cls, directory: str | Path, entry: str, *, exclude: Sequence[str] = ()) -> Handler:
@@ -49,11 +52,22 @@ class Handler:
         """
         return cls(directory=Path(directory).expanduser(), entry=entry, exclude=tuple(exclude))
 
+    @classmethod
+    def of_runtime(cls, entry: str, *, told: Mapping[str, str]) -> Handler:
+        """A handler that this package brings along: other constructs of it run such handlers.
+
+        :param entry: ``resilient_runtime.module.function``
+        :param told: environment variables that it reads
+        """
+        return cls(directory=None, entry=entry, told=dict(told))
+
     def check(self, faults: Faults, *, mode: Mode, python: str = "3.11") -> None:
         """Note what is wrong: no such folder, file or function, or one that cannot be called in this mode.
 
         :param python: the Python that will run it; its grammar may be newer than the one of this machine
         """
+        if self.directory is None:
+            return
         if not self.directory.is_dir():
             # where a relative path led, because it depends on where the app was started
             faults.add("handler", str(self.directory.absolute()), "a folder that exists", HANDLER_PAGE)
@@ -63,7 +77,7 @@ class Handler:
         if not all(part.isidentifier() for part in parts):
             faults.add("handler", self.entry, "module.function, in Python names", HANDLER_PAGE)
             return
-        path = self._file_of(module)
+        path = _file_of(self.directory, module)
         if path is None:
             files = ", ".join(sorted(_modules(self.directory))) or "none, there is no Python file"
             allowed = f"a module in {self.directory.absolute()}: {files}"
@@ -74,13 +88,6 @@ class Handler:
             faults.add("handler", self.entry, f"a file that is not excluded, and {relative} is", HANDLER_PAGE)
             return
         self._check_function(path, function, mode, python, faults)
-
-    def _file_of(self, module: str) -> Path | None:
-        base = self.directory.joinpath(*module.split("."))
-        for path in (base / "__init__.py", base.with_name(f"{base.name}.py")):
-            if path.is_file():
-                return path
-        return None
 
     def _check_function(self, path: Path, function: str, mode: Mode, python: str, faults: Faults) -> None:
         source = path.read_bytes()
@@ -104,6 +111,14 @@ class Handler:
         elif isinstance(made, ast.FunctionDef) and not _takes_two(made):
             allowed = f"a function called with {_ARGUMENTS[mode]} in mode {mode!r}"
             faults.add("handler", self.entry, allowed, HANDLER_PAGE)
+
+
+def _file_of(directory: Path, module: str) -> Path | None:
+    base = directory.joinpath(*module.split("."))
+    for path in (base / "__init__.py", base.with_name(f"{base.name}.py")):
+        if path.is_file():
+            return path
+    return None
 
 
 def _is_newer(python: str) -> bool:

@@ -1,0 +1,199 @@
+"""What a workflow was asked for, checked and completed with defaults, before anything is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aws_cdk import Duration
+from aws_cdk import aws_sqs as sqs
+from resilient_runtime.breaker.policy import BreakerPolicy as RuntimePolicy
+
+from resilient_constructs.downstream import Downstream
+from resilient_constructs.limits import Faults, Limit
+from resilient_constructs.queues import facts_of
+from resilient_constructs.tokens import is_token, seconds
+
+from .limits import ALARM_AGE, BASICS_PAGE, EXPRESS_TIMEOUT, KEEP_PARKED, QUEUE_PAGE, TIMEOUT
+from .machine import Constant, MachinePlan, RetryRule
+from .pace import Pace
+from .retry import Parking, Retry, check_names, check_retries
+from .work import Work
+
+__all__ = ["Chosen", "Warned", "check_queues", "choose", "plan_of", "warn_of"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chosen:
+    """What a workflow does, defaults filled in.
+
+    :param retries: the rules
+    :param timeout: seconds that an execution may take
+    :param longest: seconds that all attempts and all waits in between take at most
+    :param keep_parked: seconds after which work is not parked again
+    :param alarm_age: seconds that work may wait before someone is woken
+    """
+
+    retries: tuple[RetryRule, ...]
+    timeout: int
+    longest: float
+    keep_parked: int
+    alarm_age: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Warned:
+    """A setting that AWS takes and that will hurt: the slug of its warning, and the text."""
+
+    slug: str
+    text: str
+
+
+def choose(
+    faults: Faults,
+    *,
+    work: Work,
+    fallback: object,
+    retries: Sequence[Retry] | None,
+    rejects: Sequence[str],
+    throttles: Sequence[str],
+    parking: Parking,
+    express: bool,
+    timeout: Duration | None,
+    keep_parked_for: Duration | None,
+    alarm_when_older_than: Duration | None,
+) -> Chosen:
+    """Fill in what was not given, and note everything that is impossible."""
+    work.check(faults, express=express)
+    if isinstance(fallback, Work):
+        fallback.check(faults, express=express)
+    asked = (Retry(),) if retries is None else tuple(retries)
+    check_retries(faults, asked)
+    check_names(faults, "rejects", rejects)
+    check_names(faults, "throttles", throttles)
+    if parking not in tuple(Parking):
+        faults.add("parking", parking, "Parking.QUEUE or Parking.WAIT", BASICS_PAGE)
+    if express and parking == Parking.WAIT:
+        allowed = "Parking.QUEUE, because an Express workflow ends after five minutes"
+        faults.add("parking", str(parking), allowed, BASICS_PAGE)
+    rules = () if faults.found else tuple(retry.rule() for retry in asked)
+    longest = _longest(work, rules)
+    return Chosen(
+        retries=rules,
+        timeout=_choose_timeout(faults, timeout, longest, express=express),
+        longest=longest,
+        keep_parked=_whole(faults, KEEP_PARKED, keep_parked_for),
+        alarm_age=_whole(faults, ALARM_AGE, alarm_when_older_than),
+    )
+
+
+def check_queues(faults: Faults, **given: sqs.IQueue | None) -> None:
+    """Note FIFO queues: executions run side by side, so an order would be kept for nothing and only slow."""
+    for prop, queue in given.items():
+        if queue is not None and facts_of(queue).fifo:
+            faults.add(prop, "a FIFO queue", "a standard queue: executions keep no order", QUEUE_PAGE)
+
+
+def plan_of(
+    chosen: Chosen,
+    *,
+    work: Work,
+    fallback: object,
+    rejects: Sequence[str],
+    throttles: Sequence[str],
+    parking: Parking,
+    express: bool,
+    downstream: Downstream | None,
+    parked_queue_url: str | None,
+    dead_letter_queue_url: str,
+    partition: str,
+    comment: str,
+) -> MachinePlan:
+    """The state machine as plain values."""
+    circuits = None if downstream is None else downstream.circuits
+    guarded: dict[str, Any] = {}
+    if downstream is not None and downstream.breaker is not None and circuits is not None:
+        guarded = {
+            "downstream": downstream.name,
+            "table": circuits.table_name,
+            "policy": RuntimePolicy.from_settings(downstream.breaker.settings()),
+        }
+    return MachinePlan(
+        work=work.task,
+        dead_letter_queue_url=dead_letter_queue_url,
+        timeout_seconds=chosen.timeout,
+        retries=chosen.retries,
+        rejects=tuple(dict.fromkeys((*rejects, *work.rejects))),
+        throttles=tuple(dict.fromkeys((*throttles, *work.throttles))),
+        parking=parking.value,
+        parked_queue_url=parked_queue_url,
+        keep_parked_seconds=chosen.keep_parked,
+        fallback=_fallback(fallback),
+        kind="EXPRESS" if express else "STANDARD",
+        partition=partition,
+        comment=comment,
+        **guarded,
+    )
+
+
+def warn_of(chosen: Chosen, pace: Pace, downstream: Downstream | None) -> Sequence[Warned]:
+    """What is legal and still loses time or too many connections, with its two numbers and the remedy."""
+    warned = []
+    if chosen.longest > chosen.timeout:
+        warned.append(
+            Warned(
+                slug="timeout",
+                text=f"timeout is {chosen.timeout:,} s, but all attempts and the waits between them may take"
+                f" {chosen.longest:,.0f} s: an execution may run out of time before its last attempt. Raise"
+                f" timeout, or lower attempts, longest or the work's timeout ({TIMEOUT.page})",
+            )
+        )
+    if downstream is not None and downstream.connections is not None:
+        warned.append(
+            Warned(
+                slug="connections",
+                text=f"{downstream.name!r} has {downstream.connections} connections; executions are held to"
+                f" {pace.starts_per_second:g} starts a second, which keeps {pace.calls} under way while a"
+                f" call takes {downstream.typical_latency_seconds:g} s, and more when calls get slower."
+                " Give its breaker slow_after, or call it from a FlowControlledConsumer, which holds the"
+                f" number itself ({BASICS_PAGE})",
+            )
+        )
+    return warned
+
+
+def _fallback(fallback: object) -> Any:
+    if fallback is None:
+        return None
+    return fallback.task if isinstance(fallback, Work) else Constant(value=fallback)
+
+
+def _longest(work: Work, rules: Sequence[RetryRule]) -> float:
+    """Each rule's attempts are its own, so the worst work uses up all of them."""
+    attempts = 1 + sum(rule.attempts for rule in rules)
+    waits = sum(
+        min(rule.longest_seconds, rule.interval_seconds * rule.backoff_rate ** min(number, 64))
+        for rule in rules
+        for number in range(rule.attempts)
+    )
+    return attempts * work.task.timeout_seconds + waits
+
+
+def _choose_timeout(faults: Faults, timeout: Duration | None, longest: float, *, express: bool) -> int:
+    limit = EXPRESS_TIMEOUT if express else TIMEOUT
+    if timeout is not None:
+        return _whole(faults, limit, timeout)
+    usual = int(limit.default or 0)
+    # room for the platform's own retries, as much again
+    return usual if express else min(int(limit.high or usual), max(usual, math.ceil(2 * longest)))
+
+
+def _whole(faults: Faults, limit: Limit, duration: Duration | None) -> int:
+    found = seconds(duration, default=limit.default or 0)
+    if is_token(found):
+        faults.add(limit.prop, "a token", "a duration known at synth", limit.page)
+        return int(limit.default or 0)
+    faults.check(limit, found)
+    return int(found)

@@ -1,0 +1,58 @@
+"""Executions that ended without giving their work up: an event of theirs takes it to the dead letters.
+
+Nothing in a state machine runs after its own timeout, after it was stopped, or after an error that no
+``Catch`` catches. Standard workflows tell of each end on the account's default bus; Express ones tell nobody.
+https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
+"""
+
+from __future__ import annotations
+
+from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from resilient_constructs.queues import facts_of
+
+__all__ = ["keep_what_ended"]
+
+# https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+_UNCAUGHT = ("States.DataLimitExceeded", "States.Runtime")
+_EVENTS = "events.amazonaws.com"
+
+
+def keep_what_ended(
+    scope: Construct, *, machine_arn: str, dead_letter_queue: sqs.IQueue, dead_letter_queue_arn: str
+) -> events.CfnRule:
+    """Make the rule, and let it send.
+
+    The event is kept as it is: a transformer would fail on a member that an end of this kind has not. The
+    starter knows it by its machine, so it can be sent to the work queue again like any other dead letter.
+
+    :param dead_letter_queue: where the event goes
+    """
+    rule = events.CfnRule(
+        scope,
+        "Ended",
+        event_pattern={
+            "source": ["aws.states"],
+            "detail-type": ["Step Functions Execution Status Change"],
+            "detail": {
+                "stateMachineArn": [machine_arn],
+                "$or": [
+                    {"status": ["TIMED_OUT", "ABORTED"]},
+                    {"status": ["FAILED"], "error": list(_UNCAUGHT)},
+                ],
+            },
+        },
+        targets=[
+            {"id": "DeadLetters", "arn": dead_letter_queue_arn},
+        ],
+    )
+    sender = iam.ServicePrincipal(_EVENTS, conditions={"ArnEquals": {"aws:SourceArn": rule.attr_arn}})
+    dead_letter_queue.grant(sender, "sqs:SendMessage")
+    key = facts_of(dead_letter_queue).key
+    if key is not None:
+        # the rule's own ARN would be a circle where the key's stack is another one
+        key.grant(iam.ServicePrincipal(_EVENTS), "kms:Decrypt", "kms:GenerateDataKey")
+    return rule

@@ -1,0 +1,102 @@
+"""How work reaches a workflow, and who may do what with it."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_stepfunctions as sfn
+
+from resilient_constructs import queues
+from resilient_constructs.stores import QueueStore
+
+from .granting import answer_statement, document_of
+from .measured import MeasuredWorkflow
+from .schedules import Schedules
+from .starter import allow
+
+__all__ = ["ReachedWorkflow"]
+
+
+class ReachedWorkflow(MeasuredWorkflow):
+    """A workflow seen from whoever sends it work."""
+
+    state_machine: sfn.StateMachine
+    """The state machine."""
+    _schedules: Schedules
+    _claimed: str
+    """The ARN of what is claimed, a pattern."""
+    _answering = 0
+
+    def messages(self) -> QueueStore:
+        """This workflow's queue as a place for an API route to store what it accepts."""
+        return QueueStore(queue=self.queue)
+
+    def on_schedule(
+        self,
+        construct_id: str,
+        expression: str,
+        *,
+        work_input: object = None,
+        timezone: str | None = None,
+        within: Duration | None = None,
+    ) -> scheduler.CfnSchedule:
+        """Start work by the clock. It waits in the queue like all other work.
+
+        :param construct_id: the schedule's construct ID
+        :param expression: ``rate(5 minutes)``, ``cron(0 6 * * ? *)`` or ``at(2026-12-24T18:00:00)``
+        :param work_input: the work's input, JSON. Default: ``{"scheduled_at": …}``
+        :param timezone: in which the expression is meant, ``Europe/Berlin``. Default: UTC
+        :param within: how much later it may come, whole minutes, so that schedules spread. Default: at once
+        :raises ValueError: for an expression that EventBridge Scheduler does not know
+
+        https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
+        """
+        return self._schedules.add(
+            construct_id,
+            expression,
+            work_input=work_input,
+            timezone=timezone,
+            minutes=0 if within is None else int(within.to_minutes()),
+        )
+
+    def grant_send_messages(self, grantee: iam.IGrantable) -> None:
+        """Let ``grantee`` send work to the queue, and use its customer key for it; nothing else."""
+        self.queue.grant(grantee, "sqs:SendMessage")
+        key = queues.facts_of(self.queue).key
+        if key is not None:
+            # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+            key.grant(grantee, "kms:Decrypt", "kms:GenerateDataKey")
+
+    def grant_start_execution(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let ``grantee`` start executions itself, past the queue and its pace.
+
+        The breaker, the retries and the dead letters are the state machine's and hold all the same.
+        """
+        return self.state_machine.grant_start_execution(grantee)
+
+    def grant_redrive(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let ``grantee`` go on with executions where they failed."""
+        return self.state_machine.grant_redrive_execution(grantee)
+
+    def grant_read_claims(self, grantee: iam.IGrantable) -> None:
+        """Let ``grantee`` read inputs that were too large for Step Functions.
+
+        A function of ours that is this workflow's work has it already.
+        """
+        allow(grantee, "s3:GetObject", self._claimed)
+
+    def grant_task_response(self, role: iam.IRole) -> None:
+        """Let ``role`` tell by a task's token that it lives, and how it ended.
+
+        A function or a task of which this workflow waits for the token has it already.
+        """
+        # A policy of its own: a function stands after its role's policies, the state machine after the
+        # function, so a policy among those that names the state machine would be a circle.
+        self._answering += 1
+        iam.Policy(
+            self,
+            f"TaskResponsePolicy{self._answering}",
+            roles=[role],
+            document=document_of([answer_statement(self.state_machine.state_machine_arn)]),
+        )
