@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .definition import definition
 from .plan import Constant, Kind, MachinePlan, Parking, PlatformRetry, RetryRule, WorkTask
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "PlatformRetry",
     "RetryRule",
     "WorkTask",
+    "definition",
 ]
