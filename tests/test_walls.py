@@ -121,7 +121,9 @@ WALLS = [
         room=f"{LIBRARY}.testing",
         may=_rooms("local") | {"pytest"},
         late=CDK,
+        besides=_rooms("testing.states"),
     ),
+    Wall(room=f"{LIBRARY}.testing.states", may=frozenset({"jsonata"})),
     Wall(
         room=f"{LIBRARY}.cli", may=_rooms("local", "demo", "soak", "operate", "_version") | {"typer", "rich"}
     ),
