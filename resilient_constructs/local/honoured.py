@@ -6,6 +6,7 @@ The probes in ``tests/local`` stand behind it, with ministack 1.5.33 and our ext
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,15 @@ class Nested:
 
 def _always(value: Any) -> bool:
     return str(value).lower() == "true"
+
+
+# What a Task can call and something stands behind. One of the SDK's may or may not be there.
+_TASKS = ("lambda", "dynamodb", "sqs", "sns", "events", "states", "s3", "aws-sdk")
+
+
+def _calls_beyond(definition: Any) -> bool:
+    called = re.findall(r":states:::([a-z0-9-]+):", str(definition))
+    return any(service not in _TASKS for service in called)
 
 
 _HERE = f"python{platform.python_version_tuple()[0]}.{platform.python_version_tuple()[1]}"
@@ -86,6 +96,10 @@ HONOURED: Mapping[str, frozenset[str]] = {
         "AWS::Lambda::Permission": "Action FunctionName Principal SourceAccount SourceArn",
         "AWS::Logs::LogGroup": "LogGroupName",
         "AWS::Logs::QueryDefinition": "",
+        "AWS::StepFunctions::StateMachine": (
+            "DefinitionS3Location DefinitionString DefinitionSubstitutions RoleArn StateMachineName "
+            "StateMachineType"
+        ),
         "AWS::SNS::Subscription": (
             "Endpoint FilterPolicy FilterPolicyScope Protocol RawMessageDelivery TopicArn"
         ),
@@ -157,6 +171,11 @@ DIFFERENT: Mapping[str, Mapping[str | None, str]] = {
     },
     "AWS::Logs::QueryDefinition": {None: "it is accepted and kept nowhere; Logs Insights runs no query"},
     "AWS::SNS::Topic": {"KmsMasterKeyId": _NO_ENCRYPTION, "TracingConfig": _NO_TRACES},
+    "AWS::StepFunctions::StateMachine": {
+        "EncryptionConfiguration": _NO_ENCRYPTION,
+        "LoggingConfiguration": "no execution log is written; GetExecutionHistory tells the same",
+        "TracingConfiguration": _NO_TRACES,
+    },
     "AWS::SQS::Queue": {
         "DeduplicationScope": "no throughput limit applies",
         "FifoThroughputLimit": "no throughput limit applies",
@@ -211,6 +230,20 @@ NESTED: Mapping[str, tuple[Nested, ...]] = {
         ),
         Nested(
             path="LoggingConfig.LogFormat", because="Lambda's own lines are text, START and REPORT included"
+        ),
+    ),
+    "AWS::StepFunctions::StateMachine": (
+        Nested(
+            path="DefinitionString",
+            because="tasks of ECS, HTTP endpoints and other services that are not emulated fail when they are "
+            "reached",
+            applies=_calls_beyond,
+        ),
+        Nested(
+            path="DefinitionString",
+            because="whether the role may call an action of the SDK is not asked, but for the services that have "
+            "tasks of their own",
+            applies=lambda value: ":aws-sdk:" in str(value),
         ),
     ),
     "AWS::SNS::Subscription": (

@@ -11,7 +11,7 @@ from lambda_events import App
 from resilient_runtime.claim_check import made_whole
 from resilient_runtime.settings import Settings
 
-CLAIM = {"bucket": "kept", "key": "claims/1.json", "size": 12}
+CLAIM = {"bucket": "kept", "key": "work/1.json", "size": 12}
 CLAIMING = {"resilient": {"name": "order-7", "claim": CLAIM}, "input": None}
 
 
@@ -65,7 +65,7 @@ def test_a_failed_record_shows_the_claim_and_not_the_payload(monkeypatch: pytest
     with pytest.raises(ValueError, match="300000"):
         app(CLAIMING)
     failed = app.lines[-1]
-    assert "claims/1.json" in failed
+    assert "work/1.json" in failed
     assert "AAAA" not in failed
 
 

@@ -133,7 +133,7 @@ def test_an_input_that_is_too_large_is_claimed() -> None:
     assert json.loads(content) == large
     assert claim == {
         "bucket": "kept",
-        "key": f"claims/{hashlib.sha256(content).hexdigest()}.json",
+        "key": f"work/{hashlib.sha256(content).hexdigest()}.json",
         "size": len(content),
     }
 
@@ -259,7 +259,7 @@ def test_a_claim_of_another_bucket_is_refused() -> None:
 def test_an_input_that_expired_is_told() -> None:
     """No later attempt can bring it back."""
     with pytest.raises(Reject, match="sent again"):
-        S3Claims("kept", S3).read({"bucket": "kept", "key": "claims/x.json"})
+        S3Claims("kept", S3).read({"bucket": "kept", "key": "work/x.json"})
 
 
 def test_an_input_that_cannot_be_read_now_is_no_fault_of_the_work() -> None:

@@ -88,7 +88,7 @@ def test_the_same_dead_letter_is_one_work_and_another_is_another() -> None:
 
 def test_the_dead_letter_of_a_claimed_work_still_claims() -> None:
     """What was too large for an execution is not in the dead letter either."""
-    claim = {"bucket": "kept", "key": "claims/1.json", "size": 300_000}
+    claim = {"bucket": "kept", "key": "work/1.json", "size": 300_000}
     letter = {**GIVEN_UP, "input": None, "resilient": {"name": "order-7", "claim": claim}}
     assert wrapped(work_of(letter, CALL)) == {"resilient": {"claim": claim}, "input": None}
 

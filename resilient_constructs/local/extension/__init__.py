@@ -24,6 +24,7 @@ def load() -> Any:
         archives,
         bus_policies,
         composite_alarms,
+        distributed_map,
         error_types,
         event_delivery,
         function_settings,
@@ -37,6 +38,10 @@ def load() -> Any:
         secure_transport,
         service_calls,
         worker_environment,
+        workflow_errors,
+        workflow_executions,
+        workflow_permissions,
+        workflow_running,
     )
 
     for gap in (
@@ -46,6 +51,7 @@ def load() -> Any:
         archives,
         bus_policies,
         composite_alarms,
+        distributed_map,
         error_types,
         event_delivery,
         function_settings,
@@ -57,6 +63,11 @@ def load() -> Any:
         secure_transport,
         service_calls,
         worker_environment,
+        workflow_running,
+        workflow_executions,
+        workflow_errors,
+        # Outside of those: a call that is refused is not made.
+        workflow_permissions,
         # It wraps what the others call.
         recording,
         # Outside of the record, which then has each of its parts.

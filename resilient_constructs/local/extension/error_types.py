@@ -1,8 +1,10 @@
 """``errorType`` of a failed invocation, and what its log says.
 
-AWS: the exception's class name, with its stack trace; a failed import is in the log.
-ministack 1.5.33: ``Runtime.HandlerError`` for every exception; nothing in the log of a failed import.
+AWS: the exception's class name, with its stack trace; a failed import is in the log; ``Runtime.ExitError``
+where the process ended in the middle.
+ministack 1.5.33: ``Runtime.HandlerError`` for all of these; nothing in the log of a failed import.
 https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
+https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html
 """
 
 from __future__ import annotations
@@ -11,6 +13,9 @@ import re
 from typing import Any
 
 from ministack.services import lambda_svc
+
+# What ministack says of a worker that is gone: while it worked, before it answered, before it was asked.
+_GONE = ("Worker process died", "Worker returned no response", "Broken pipe")
 
 _LAST_LINE = re.compile(r"^(?:[\w.]+\.)?([A-Za-z_]\w*)(?::|$)")
 
@@ -23,7 +28,11 @@ def close() -> None:
         result: dict[str, Any] = stock(func, event, request_id)
         body = result.get("body")
         if result.get("error") and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
-            _tell_class(body, result.get("log", ""))
+            if any(gone in str(body.get("errorMessage")) for gone in _GONE):
+                body["errorType"] = "Runtime.ExitError"
+                body["errorMessage"] = f"RequestId: {request_id} Error: Runtime exited without a reason"
+            else:
+                _tell_class(body, result.get("log", ""))
         elif result.get("error") and isinstance(body, dict) and not result.get("log"):
             result["log"] = f"[ERROR] {body.get('errorType')}: {body.get('errorMessage')}"
         return result

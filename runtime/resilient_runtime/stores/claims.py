@@ -18,7 +18,7 @@ from .remedies import remedy_for
 
 __all__ = ["CallsS3", "ClaimNotRead", "NotKept", "S3Claims"]
 
-_PREFIX = "claims/"
+_PREFIX = "work/"
 
 
 class NotKept(Exception):  # noqa: N818  it reads as what happened
