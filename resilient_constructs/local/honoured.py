@@ -235,14 +235,13 @@ NESTED: Mapping[str, tuple[Nested, ...]] = {
     "AWS::StepFunctions::StateMachine": (
         Nested(
             path="DefinitionString",
-            because="tasks of ECS, HTTP endpoints and other services that are not emulated fail when they are "
+            because="a task of ECS, of HTTP, or of another service that is not emulated fails when it is "
             "reached",
             applies=_calls_beyond,
         ),
         Nested(
             path="DefinitionString",
-            because="whether the role may call an action of the SDK is not asked, but for the services that have "
-            "tasks of their own",
+            because="whether the role may call an action of the SDK is asked for a few services alone",
             applies=lambda value: ":aws-sdk:" in str(value),
         ),
     ),

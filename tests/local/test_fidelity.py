@@ -81,3 +81,31 @@ def test_no_property_is_both() -> None:
     assert NESTED.keys() <= HONOURED.keys()
     for kind, properties in DIFFERENT.items():
         assert not HONOURED[kind] & properties.keys()
+
+
+def machine(definition: Any) -> StackTemplate:
+    """A template with a state machine."""
+    properties = {"RoleArn": "r", "DefinitionString": definition, "StateMachineType": "STANDARD"}
+    return stack(M={"Type": "AWS::StepFunctions::StateMachine", "Properties": properties})
+
+
+def test_a_workflow_of_what_is_emulated_is_honoured() -> None:
+    """Functions, tables, queues and distributed maps run as on AWS."""
+    called = (
+        "lambda:invoke",
+        "dynamodb:getItem",
+        "sqs:sendMessage",
+        "states:startExecution.sync:2",
+        "s3:getObject",
+    )
+    text = " ".join(f'"arn:aws:states:::{one}"' for one in called)
+    assert differences([machine(text)]) == []
+
+
+def test_a_task_that_nothing_stands_behind_is_told() -> None:
+    """Also where CloudFormation joins the definition from pieces."""
+    joined = {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":states:::ecs:runTask.sync"]]}
+    (found,) = differences([machine(joined)])
+    assert "ECS" in found.because
+    (found,) = differences([machine('"arn:aws:states:::aws-sdk:s3:copyObject"')])
+    assert "role" in found.because

@@ -372,3 +372,58 @@ def test_a_redrive_of_a_fail_state_fails_again(flows: Workflows) -> None:
         with pytest.raises(ClientError) as error:
             flows.states.redrive_execution(executionArn=one)
         assert refusal(error) == "ExecutionNotRedrivable"
+
+
+def test_branches_have_variables_of_their_own(flows: Workflows) -> None:
+    """They see those around them and change none; the state's Output sees all results, in order."""
+
+    def branch(value: int) -> dict[str, Any]:
+        return {
+            "StartAt": "Set",
+            "States": {
+                "Set": {"Type": "Pass", "Assign": {"v": "{% $v + " + str(value) + " %}"}, "Next": "End"},
+                "End": {"Type": "Succeed", "Output": "{% [$states.input, $v] %}"},
+            },
+        }
+
+    machine = flows.machine(
+        {
+            "Before": {"Type": "Pass", "Assign": {"v": 10}, "Next": "Both"},
+            "Both": {
+                "Type": "Parallel",
+                "Arguments": "{% $states.input.n %}",
+                "Branches": [branch(1), branch(2)],
+                "Output": "{% {'branches': $states.result, 'v': $v} %}",
+                "End": True,
+            },
+        }
+    )
+    assert flows.output(flows.run(machine, {"n": 5})) == {"branches": [[5, 11], [5, 12]], "v": 10}
+
+
+def test_an_inline_map_has_bounded_concurrency(flows: Workflows, tmp_path: Path) -> None:
+    """Two at a time, results in order, and an item's failure can be caught for the item alone."""
+    function = flows.function(
+        "Counts",
+        "import os, pathlib, time\n"
+        "def handler(event, context):\n"
+        "    own = pathlib.Path(event['folder'], str(event['n']))\n"
+        "    own.touch(); most = len(os.listdir(event['folder'])); time.sleep(0.2); own.unlink()\n"
+        "    if event['n'] == 1: raise KeyError('poison')\n"
+        "    return most",
+    )
+    state = {
+        "Type": "Map",
+        "Items": "{% [0..5].{'n': $, 'folder': $states.input} %}",
+        "MaxConcurrency": 2,
+        "ItemProcessor": {
+            "ProcessorConfig": {"Mode": "INLINE"},
+            "StartAt": "Call",
+            "States": {"Call": call(function, Catch=caught("KeyError")), "Caught": CAUGHT},
+        },
+        "End": True,
+    }
+    found = flows.output(flows.run(flows.machine({"Map": state}, INVOKE), str(tmp_path)))
+    assert found[1] == "KeyError"
+    assert max(one for one in found if one != "KeyError") <= 2
+    assert len(found) == 6

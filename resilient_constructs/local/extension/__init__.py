@@ -42,6 +42,7 @@ def load() -> Any:
         workflow_executions,
         workflow_permissions,
         workflow_running,
+        workflow_walk,
     )
 
     for gap in (
@@ -64,6 +65,7 @@ def load() -> Any:
         service_calls,
         worker_environment,
         workflow_running,
+        workflow_walk,
         workflow_executions,
         workflow_errors,
         # Outside of those: a call that is refused is not made.

@@ -24,9 +24,9 @@ from typing import Any
 from uuid import uuid4
 
 from ministack.core.responses import now_iso
-from ministack.services import s3
 from ministack.services import stepfunctions as sfn
 
+from .map_results import write_results
 from .workflow_permissions import require
 from .workflow_running import CURRENT
 from .workflow_walk import size_of
@@ -106,7 +106,7 @@ class _MapRun:
                 pool.submit(contextvars.copy_context().run, self._child, index, children[index])
         exceeded = self.failed_items > self.tolerated
         self.record.update(status="FAILED" if exceeded else "SUCCEEDED", stopDate=now_iso())
-        written = self._written(len(children))
+        written = write_results(self.record, self._filled("ResultWriter", None), len(children))
         if exceeded:
             raise sfn._ExecutionError(
                 "States.ExceedToleratedFailureThreshold",
@@ -180,7 +180,7 @@ class _MapRun:
 
     def _begin(self, name: str, items: int, children: int) -> dict[str, Any]:
         known = self.execution.setdefault("map_runs", {})
-        before = sfn._map_runs.get(known.get(name))
+        before: dict[str, Any] | None = sfn._map_runs.get(known.get(name))
         if before is not None and before["status"] != "SUCCEEDED":
             done = len(before["_results"])
             before.update(status="RUNNING", redriveCount=before["redriveCount"] + 1, redriveDate=now_iso())
@@ -266,48 +266,6 @@ class _MapRun:
                 self.record[counts][before] -= size
                 self.record[counts][after] += size
 
-    def _written(self, children: int) -> Any:
-        """What ResultWriter leaves in S3; None where there is none."""
-        writer = self._filled("ResultWriter", None)
-        target = {} if writer is None else writer.get("Arguments") or writer.get("Parameters") or {}
-        if not target:
-            return None
-        identity = self.record["mapRunArn"].rpartition(":")[2]
-        folder = "/".join(part for part in (str(target.get("Prefix", "")).strip("/"), identity) if part)
-        described: dict[str, list[Any]] = {"SUCCEEDED": [], "FAILED": [], "PENDING": []}
-        latest = {
-            one["index"]: one
-            for one in sfn._executions.values()
-            if one.get("mapRunArn") == self.record["mapRunArn"]
-        }
-        for index in range(children):
-            one = latest.get(index)
-            if one is not None:
-                described[one["status"]].append(_described(one))
-        files = {
-            status: [self._put(target["Bucket"], f"{folder}/{status}_0.json", told)] if told else []
-            for status, told in described.items()
-        }
-        manifest = {
-            "DestinationBucket": target["Bucket"],
-            "MapRunArn": self.record["mapRunArn"],
-            "ResultFiles": files,
-        }
-        self._put(target["Bucket"], f"{folder}/manifest.json", manifest)
-        return {
-            "MapRunArn": self.record["mapRunArn"],
-            "ResultWriterDetails": {"Bucket": target["Bucket"], "Key": f"{folder}/manifest.json"},
-        }
-
-    def _put(self, bucket: str, key: str, value: Any) -> dict[str, Any]:
-        failed = "States.ResultWriterFailed"
-        require("s3:PutObject", f"arn:aws:s3:::{bucket}/{key}", error=failed)
-        content = json.dumps(value).encode()
-        status, _, body = s3._put_object(bucket, key, content, {"content-type": "application/json"})
-        if status >= 400:
-            raise sfn._ExecutionError(failed, f"s3://{bucket}/{key}: {body!r}")
-        return {"Key": key, "Size": len(content)}
-
     def _left(self, result: Any) -> Any:
         state, value, context = self.state, self.value, self.context
         following = sfn._next_or_end(state)
@@ -317,20 +275,3 @@ class _MapRun:
             return output, following
         chosen = sfn._apply_result_path(state, value, sfn._apply_result_selector(state, result))
         return sfn._apply_output_path(state, chosen, context), following
-
-
-def _described(one: dict[str, Any]) -> dict[str, Any]:
-    """A child as ResultWriter describes it."""
-    told = {
-        "ExecutionArn": one["executionArn"],
-        "Input": one["input"],
-        "InputDetails": {"Included": True},
-        "Name": one["name"],
-        "StartDate": one["startDate"],
-        "StateMachineArn": one["stateMachineArn"],
-        "Status": one["status"],
-        "StopDate": one["stopDate"],
-    }
-    if one["status"] == "SUCCEEDED":
-        return told | {"Output": one["output"], "OutputDetails": {"Included": True}}
-    return told | {"Error": one.get("error"), "Cause": one.get("cause")}

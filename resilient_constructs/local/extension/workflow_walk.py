@@ -1,9 +1,10 @@
 """An execution's way through its states, from the first, or from the one that a redrive goes on with.
 
 AWS: TimeoutSeconds of the state machine ends an execution as TIMED_OUT, an express one's after five minutes.
-What a state gives on is 256 KiB at most. The context tells of redrives.
-ministack 1.5.33: has neither timeout nor limit, and begins with the first state always.
-Nothing is replaced here; ``workflow_executions`` does.
+What a state gives on is 256 KiB at most. The context tells of redrives. A branch, or an item of a map, has
+variables of its own, and a Parallel state has Arguments, Output and Assign.
+ministack 1.5.33: has neither timeout nor limit, and begins with the first state always; branches share their
+variables and where they are; ignores JSONata in Parallel, and in Succeed within a branch.
 https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
@@ -20,14 +21,31 @@ from typing import Any
 from ministack.core.responses import now_iso
 from ministack.services import stepfunctions as sfn
 
-from .workflow_running import Ended, Run, begin
+from .workflow_running import CURRENT, Ended, Run, begin
 
-__all__ = ["MOST_BYTES", "size_of", "walk"]
+__all__ = ["MOST_BYTES", "close", "size_of", "walk"]
 
 MOST_BYTES = 262_144
 _LONGEST_EXPRESS = 300
 
 _logger = logging.getLogger("states")
+
+
+def close() -> None:
+    """Put it in place."""
+    branches = sfn._run_parallel_branches
+
+    def run_branches(state: dict[str, Any], value: Any, execution: Any, context: dict[str, Any]) -> Any:
+        if sfn._state_query_language(state, context) != "JSONata":
+            return branches(state, value, execution, context)
+        given = sfn._apply_jsonata_arguments(state, value, context)
+        results, _ = branches({"Branches": state.get("Branches", []), "End": True}, given, execution, context)
+        output = sfn._apply_jsonata_output(state, value, context, result=results, default=results)
+        sfn._apply_state_assign(state, value, context, result=results)
+        return output, sfn._next_or_end(state)
+
+    sfn._run_parallel_branches = run_branches
+    sfn._run_sub_machine = _branch
 
 
 def size_of(value: Any) -> int:
@@ -95,7 +113,7 @@ def _through(run: Run, definition: dict[str, Any], machine: dict[str, Any]) -> N
         run.check()
         # Where a redrive goes on.
         execution["at"] = {"state": name, "input": value, "variables": copy.deepcopy(context["variables"])}
-        name, value = _step(run, name, states, value, context)
+        name, value = _step(execution, name, states, value, context)
     output = json.dumps(value)
     run.end(
         "SUCCEEDED",
@@ -105,8 +123,19 @@ def _through(run: Run, definition: dict[str, Any], machine: dict[str, Any]) -> N
     )
 
 
+def _branch(states: dict[str, Any], start: str | None, value: Any, execution: Any, context: Any) -> Any:
+    """Through the states of a branch, or of one item of a map; its result."""
+    own = {**context, "variables": copy.deepcopy(context["variables"])}
+    run, name, value = CURRENT.get(), start, copy.deepcopy(value)
+    while name is not None:
+        if run is not None:
+            run.check()
+        name, value = _step(execution, name, states, value, own)
+    return value
+
+
 def _step(
-    run: Run, name: str, states: dict[str, Any], value: Any, context: dict[str, Any]
+    execution: dict[str, Any], name: str, states: dict[str, Any], value: Any, context: dict[str, Any]
 ) -> tuple[str | None, Any]:
     state = states.get(name)
     if state is None:
@@ -114,7 +143,7 @@ def _step(
     kind = state.get("Type")
     context["State"] = {"Name": name, "EnteredTime": now_iso(), "RetryCount": 0}
     entered = {"name": name, "input": json.dumps(value)}
-    sfn._add_event(run.execution, f"{kind}StateEntered", {"stateEnteredEventDetails": entered})
+    sfn._add_event(execution, f"{kind}StateEntered", {"stateEnteredEventDetails": entered})
     following: str | None = None
     if kind == "Fail":
         raise sfn._ExecutionError(*sfn._fail_state_error(state, value, context))
@@ -124,7 +153,7 @@ def _step(
         execute = {"Task": sfn._execute_task, "Parallel": sfn._execute_parallel, "Map": sfn._execute_map}[
             kind
         ]
-        value, following = execute(state, value, run.execution, context)
+        value, following = execute(state, value, execution, context)
     elif kind in ("Pass", "Choice", "Wait"):
         plain = {"Pass": sfn._execute_pass, "Choice": sfn._execute_choice, "Wait": sfn._execute_wait}
         value, following = plain[kind](state, value, context)
@@ -137,7 +166,7 @@ def _step(
             "limit.",
         )
     left = {"name": name, "output": json.dumps(value)}
-    sfn._add_event(run.execution, f"{kind}StateExited", {"stateExitedEventDetails": left})
+    sfn._add_event(execution, f"{kind}StateExited", {"stateExitedEventDetails": left})
     return following, value
 
 
