@@ -96,7 +96,7 @@ WALLS = [
         besides=frozenset({f"{WORKFLOW}.machine"}),
     ),
     # The state machine is a function of plain values: tests run it without Node.
-    Wall(room=f"{WORKFLOW}.machine", may=frozenset({f"{RUNTIME}.breaker"})),
+    Wall(room=f"{WORKFLOW}.machine", may=_rooms("limits") | {f"{RUNTIME}.breaker"}),
     *(
         Wall(room=f"{LIBRARY}.{room}.limits", may=_rooms("limits"))
         for room in (*CONSTRUCTS, "breaker_workflow", "downstream", "resilient_function")

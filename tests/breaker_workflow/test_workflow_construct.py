@@ -1,0 +1,394 @@
+"""What a workflow makes by default, what it makes of what is handed in, and how it is reached."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from aws_cdk import App, Duration, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as sfn
+from aws_cdk.assertions import Template
+from resilient_runtime.settings import Settings
+from workflow_parts import (
+    KINDS,
+    a_function,
+    actions_of,
+    make_connection,
+    make_downstream,
+    make_function,
+    statements_of,
+)
+
+from resilient_constructs import BreakerWorkflow, Downstream, Parking, ResilientFunction, Work
+
+FOURTEEN_DAYS = 14 * 86_400
+
+
+def built(**given: Any) -> dict[str, Any]:
+    """The template of one workflow, the downstream's included unless another is given."""
+    stack = Stack(App(), "Shop")
+    if "downstream" not in given:
+        given["downstream"] = make_downstream(stack)
+    BreakerWorkflow(stack, "Analyse", work=a_function(stack), **given)
+    return dict(Template.from_stack(stack).to_json())
+
+
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    """The template of a workflow of a function behind a downstream with a breaker; nobody changes it."""
+    return built()
+
+
+def of_type(template: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    """The workflow's own resources of a type, by logical ID."""
+    return {
+        name: resource.get("Properties", {})
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == kind and name.startswith("Analyse")
+    }
+
+
+def test_work_waits_in_a_queue_of_its_own(template: dict[str, Any]) -> None:
+    """New work, parked work and what was given up have a queue each, and both of the former dead-letter."""
+    queues = of_type(template, "AWS::SQS::Queue")
+    assert len(queues) == 3
+    ends = [name for name, queue in queues.items() if "RedrivePolicy" not in queue]
+    assert len(ends) == 1
+    for queue in queues.values():
+        assert queue["MessageRetentionPeriod"] == FOURTEEN_DAYS
+        if "RedrivePolicy" in queue:
+            assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": [ends[0], "Arn"]}
+            assert queue["RedrivePolicy"]["maxReceiveCount"] == 10
+    assert len(queues[ends[0]]["RedriveAllowPolicy"]["sourceQueueArns"]) == 2
+
+
+def test_the_starter_is_fed_from_both_queues(template: dict[str, Any]) -> None:
+    """Each queue has a mapping with a bound, partial batches and metrics, and stays hidden long enough."""
+    mappings = of_type(template, "AWS::Lambda::EventSourceMapping")
+    assert sorted(one["ScalingConfig"]["MaximumConcurrency"] for one in mappings.values()) == [2, 8]
+    queues = of_type(template, "AWS::SQS::Queue")
+    (starter,) = of_type(template, "AWS::Lambda::Function").values()
+    for mapping in mappings.values():
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert mapping["MetricsConfig"] == {"Metrics": ["EventCount"]}
+        queue = queues[mapping["EventSourceArn"]["Fn::GetAtt"][0]]
+        assert queue["VisibilityTimeout"] >= 6 * starter["Timeout"]
+
+
+def test_both_mappings_are_paused_while_the_circuit_is_open(template: dict[str, Any]) -> None:
+    """The controller looks after the work's and the parked work's mapping, each at its own concurrency."""
+    (controller,) = [
+        resource["Properties"]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Lambda::Function" and "Controller" in name
+    ]
+    feeds = json.dumps(controller["Environment"]["Variables"]["RESILIENT_FEEDS"])
+    for name in of_type(template, "AWS::Lambda::EventSourceMapping"):
+        assert name in feeds
+
+
+def test_the_starter_is_told_what_to_start_and_how_fast(template: dict[str, Any]) -> None:
+    """Its handler lies in the layer; its share of ten a second is a tenth for each of ten environments."""
+    (starter,) = of_type(template, "AWS::Lambda::Function").values()
+    variables = starter["Environment"]["Variables"]
+    told = Settings.from_env({name: text for name, text in variables.items() if isinstance(text, str)})
+    assert told.handler == "resilient_runtime.starting.start"
+    assert told.mode == "messages"
+    assert variables["RESILIENT_STARTS_PER_SECOND"] == "1"
+    assert "StateMachine" in variables["RESILIENT_STATE_MACHINE_ARN"]["Ref"]
+    assert "Claims" in variables["RESILIENT_CLAIMS_BUCKET"]["Ref"]
+
+
+def test_large_inputs_are_kept_where_nobody_else_looks(template: dict[str, Any]) -> None:
+    """The bucket is encrypted, closed to the public, TLS only, kept with its stack gone, and ends things."""
+    (bucket,) = of_type(template, "AWS::S3::Bucket").values()
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+    assert bucket["BucketEncryption"]
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    assert rule["ExpirationInDays"] > 90 + 14
+    (resource,) = [one for one in template["Resources"].values() if one["Type"] == "AWS::S3::Bucket"]
+    assert resource["DeletionPolicy"] == "Retain"
+    (policy,) = of_type(template, "AWS::S3::BucketPolicy").values()
+    assert "aws:SecureTransport" in json.dumps(policy)
+
+
+def test_executions_are_traced_and_logged_without_their_data(template: dict[str, Any]) -> None:
+    """X-Ray is on; the log holds errors, for a month, and never an input or output."""
+    (machine,) = of_type(template, "AWS::StepFunctions::StateMachine").values()
+    assert machine["TracingConfiguration"] == {"Enabled": True}
+    assert machine["LoggingConfiguration"]["IncludeExecutionData"] is False
+    assert machine["LoggingConfiguration"]["Level"] == "ERROR"
+    groups = of_type(template, "AWS::Logs::LogGroup")
+    (group,) = [one for name, one in groups.items() if "Starter" not in name]
+    assert group["RetentionInDays"] == 30
+    assert json.dumps(group["LogGroupName"]).count("/aws/vendedlogs/states/") == 1
+
+
+def test_an_express_workflow_logs_everything_but_data() -> None:
+    """It has no other history; and no event tells of its end, so no rule waits for one."""
+    template = built(express=True, downstream=None)
+    (machine,) = of_type(template, "AWS::StepFunctions::StateMachine").values()
+    assert machine["StateMachineType"] == "EXPRESS"
+    assert machine["LoggingConfiguration"]["Level"] == "ALL"
+    assert machine["LoggingConfiguration"]["IncludeExecutionData"] is False
+    assert of_type(template, "AWS::Events::Rule") == {}
+
+
+def test_what_ended_without_giving_up_is_kept_all_the_same(template: dict[str, Any]) -> None:
+    """Timed out, stopped or failed past every Catch: the event goes to the dead letters, and may."""
+    (rule,) = of_type(template, "AWS::Events::Rule").values()
+    detail = rule["EventPattern"]["detail"]
+    assert detail["stateMachineArn"] == [{"Ref": next(iter(_machines(template)))}]
+    assert {"status": ["TIMED_OUT", "ABORTED"]} in detail["$or"]
+    (target,) = rule["Targets"]
+    dead_letters = target["Arn"]["Fn::GetAtt"][0]
+    policies = [
+        statement
+        for policy in of_type(template, "AWS::SQS::QueuePolicy").values()
+        if {"Ref": dead_letters} in policy["Queues"]
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+    allowed = [one["Principal"] for one in policies if one["Effect"] == "Allow"]
+    assert {"Service": "events.amazonaws.com"} in allowed
+
+
+def _machines(template: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return of_type(template, "AWS::StepFunctions::StateMachine")
+
+
+def test_the_machine_may_do_what_it_does_and_no_more(template: dict[str, Any]) -> None:
+    """It invokes its function, sends to two queues, uses the circuits, logs and traces."""
+    actions = actions_of(statements_of(template, "AnalyseRole"))
+    assert {one for one in actions if not one.startswith(("logs:", "xray:"))} == {
+        "lambda:InvokeFunction",
+        "sqs:SendMessage",
+    }
+    (role,) = [one for name, one in of_type(template, "AWS::IAM::Role").items() if "Starter" not in name]
+    assert len(role["ManagedPolicyArns"]) == 1
+
+
+def test_the_starter_may_start_keep_and_poll(template: dict[str, Any]) -> None:
+    """It starts this machine, writes claims below one prefix, and polls its two queues."""
+    statements = statements_of(template, "AnalyseStarter")
+    (start,) = [one for one in statements if one["Action"] == "states:StartExecution"]
+    assert start["Resource"] == {"Ref": next(iter(_machines(template)))}
+    (keep,) = [one for one in statements if one["Action"] == "s3:PutObject"]
+    assert keep["Resource"]["Fn::Join"][1][1] == "/work/*"
+
+
+def test_a_function_of_ours_may_read_what_was_too_large(template: dict[str, Any]) -> None:
+    """Its input is resolved by its own runtime, so its role may get the objects, and not write any."""
+    actions = actions_of(statements_of(template, "WorkerRole"))
+    assert "s3:GetObject" in actions
+    assert "s3:PutObject" not in actions
+
+
+def test_without_a_breaker_nothing_is_parked() -> None:
+    """No parked queue, no circuits and no controller are made."""
+    template = built(downstream=None)
+    assert len(of_type(template, "AWS::SQS::Queue")) == 2
+    assert not [one for one in template["Resources"] if one.startswith("ResilientCircuits")]
+
+
+def test_work_that_waits_in_its_execution_needs_no_queue_for_it() -> None:
+    """With Parking.WAIT there is one mapping, and the circuit is the same."""
+    template = built(parking=Parking.WAIT)
+    assert len(of_type(template, "AWS::SQS::Queue")) == 2
+    assert len(of_type(template, "AWS::Lambda::EventSourceMapping")) == 1
+
+
+def test_everything_made_can_be_reached() -> None:
+    """Queues, bucket, role, log, machine, starter and mappings are attributes."""
+    stack = Stack(App(), "Shop")
+    made = BreakerWorkflow(stack, "Analyse", work=a_function(stack), downstream=make_downstream(stack))
+    assert made.queue is made.work_queue
+    assert made.parked_queue is not None
+    assert made.parked_mapping is not None
+    assert made.ended is not None
+    for one in (made.dead_letter_queue, made.claims, made.role, made.log_group, made.event_source_mapping):
+        assert one is not None
+    assert isinstance(made.state_machine, sfn.StateMachine)
+    assert isinstance(made.starter, ResilientFunction)
+    assert set(made.alarms) >= {"WorkGivenUp", "ExecutionsFailed", "ExecutionsTimedOut", "ParkedWorkWaits"}
+
+
+def test_what_is_handed_in_is_used() -> None:
+    """Queues, bucket, role and log group of the user's take the place of ours."""
+    stack = Stack(App(), "Shop")
+    queues = {
+        name: sqs.Queue(stack, name.title(), visibility_timeout=Duration.minutes(6))
+        for name in ("work", "parked", "dead")
+    }
+    role = iam.Role(stack, "Mine", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
+    made = BreakerWorkflow(
+        stack,
+        "Analyse",
+        work=a_function(stack),
+        downstream=make_downstream(stack),
+        queue=queues["work"],
+        parked_queue=queues["parked"],
+        dead_letter_queue=queues["dead"],
+        claims=s3.Bucket(stack, "Bucket"),
+        role=role,
+        log_group=logs.LogGroup(stack, "Log"),
+        log_level=sfn.LogLevel.FATAL,
+    )
+    template = Template.from_stack(stack).to_json()
+    assert of_type(template, "AWS::SQS::Queue") == {}
+    assert of_type(template, "AWS::S3::Bucket") == {}
+    assert (made.queue, made.parked_queue, made.dead_letter_queue) == tuple(queues.values())
+    (machine,) = _machines(template).values()
+    assert machine["RoleArn"]["Fn::GetAtt"][0].startswith("Mine")
+    assert machine["LoggingConfiguration"]["Level"] == "FATAL"
+    granted = actions_of(statements_of(template, "Mine", "AnalyseWorkPolicy"))
+    assert {"lambda:InvokeFunction", "sqs:SendMessage", "dynamodb:UpdateItem"} <= granted
+
+
+def test_a_customer_key_is_granted_to_everyone_who_sends() -> None:
+    """Machine, starter, schedule and EventBridge may use the key of the queues made here."""
+    stack = Stack(App(), "Shop")
+    key = kms.Key(stack, "Key")
+    made = BreakerWorkflow(
+        stack, "Analyse", work=a_function(stack), downstream=make_downstream(stack), encryption_key=key
+    )
+    made.on_schedule("Nightly", "cron(0 6 * * ? *)")
+    template = Template.from_stack(stack).to_json()
+    for queue in of_type(template, "AWS::SQS::Queue").values():
+        assert queue["KmsMasterKeyId"]
+    for owner in ("AnalyseRole", "AnalyseStarterRole", "AnalyseScheduleRole"):
+        assert "kms:Decrypt" in actions_of(statements_of(template, owner)), owner
+    (one,) = [one for one in template["Resources"].values() if one["Type"] == "AWS::KMS::Key"]
+    assert "events.amazonaws.com" in json.dumps(one["Properties"]["KeyPolicy"])
+
+
+def test_an_endpoint_may_be_called_by_this_machine_alone() -> None:
+    """The permission names the state machine, in a policy that may stand behind it."""
+    stack = Stack(App(), "Shop")
+    work = Work.http("https://api.example.com/pages", connection=make_connection(stack))
+    BreakerWorkflow(stack, "Analyse", work=work)
+    template = Template.from_stack(stack).to_json()
+    (statement,) = statements_of(template, "AnalyseEndpointPolicy")
+    assert statement["Action"] == "states:InvokeHTTPEndpoint"
+    assert statement["Resource"] == {"Ref": next(iter(_machines(template)))}
+
+
+@pytest.mark.parametrize("kind", ["a_callback", "a_heard_task"])
+def test_who_has_a_token_may_answer(kind: str) -> None:
+    """The role of the function or the task may tell that the work lives and how it ended."""
+    stack = Stack(App(), "Shop")
+    BreakerWorkflow(stack, "Analyse", work=KINDS[kind](stack))
+    (statement,) = statements_of(Template.from_stack(stack).to_json(), "AnalyseTaskResponsePolicy")
+    assert set(statement["Action"]) == {
+        "states:SendTaskFailure",
+        "states:SendTaskHeartbeat",
+        "states:SendTaskSuccess",
+    }
+
+
+def test_a_fallbacks_grants_are_added() -> None:
+    """What is done in the work's stead may be done as well."""
+    stack = Stack(App(), "Shop")
+    fallback = Work.action("sns", "publish", {"Message": "{% $failure.error %}"}, resources=["arn:topic"])
+    BreakerWorkflow(stack, "Analyse", work=a_function(stack), fallback=fallback)
+    granted = actions_of(statements_of(Template.from_stack(stack).to_json(), "AnalyseRole"))
+    assert {"sns:Publish", "lambda:InvokeFunction"} <= granted
+
+
+def test_it_counts_against_its_downstream() -> None:
+    """Its calls are registered, so that synth adds them up with everybody else's."""
+    stack = Stack(App(), "Shop")
+    ocr = make_downstream(stack)
+    BreakerWorkflow(stack, "Analyse", work=a_function(stack), downstream=ocr, max_concurrency=20)
+    assert ocr.registered_concurrency == 20
+
+
+def test_a_consumer_and_a_workflow_share_the_rate() -> None:
+    """Two workflows with half of the calls each start half of the rate each."""
+    stack = Stack(App(), "Shop")
+    ocr = make_downstream(stack)
+    work = a_function(stack)
+    for name in ("Analyse", "Archive"):
+        BreakerWorkflow(stack, name, work=work, downstream=ocr)
+    template = Template.from_stack(stack).to_json()
+    (starter,) = of_type(template, "AWS::Lambda::Function").values()
+    assert starter["Environment"]["Variables"]["RESILIENT_STARTS_PER_SECOND"] == "0.5"
+
+
+def test_another_stacks_downstream_needs_no_circle() -> None:
+    """A workflow uses the circuit of a downstream that another stack declares."""
+    app = App()
+    ocr = make_downstream(Stack(app, "Shared"))
+    stack = Stack(app, "Shop")
+    BreakerWorkflow(stack, "Analyse", work=a_function(stack), downstream=ocr)
+    machines = json.dumps(_machines(Template.from_stack(stack).to_json()))
+    assert "Fn::ImportValue" in machines
+    assert "Shared:ExportsOutput" in machines
+
+
+def test_grants_are_for_one_thing_each() -> None:
+    """Sending, starting, redriving and reading claims are granted one by one."""
+    stack = Stack(App(), "Shop")
+    made = BreakerWorkflow(stack, "Analyse", work=a_function(stack))
+    for name, grant, action in (
+        ("Sender", made.grant_send_messages, "sqs:SendMessage"),
+        ("Starter", made.grant_start_execution, "states:StartExecution"),
+        ("Redriver", made.grant_redrive, "states:RedriveExecution"),
+        ("Reader", made.grant_read_claims, "s3:GetObject"),
+    ):
+        function = make_function(stack, name)
+        grant(function)
+        template = Template.from_stack(stack).to_json() if name == "Reader" else None
+        if template is not None:
+            for one, expected in (("Sender", "sqs:SendMessage"), ("Redriver", "states:RedriveExecution")):
+                assert actions_of(statements_of(template, f"{one}ServiceRole")) == {expected}
+            assert action in actions_of(statements_of(template, "ReaderServiceRole"))
+
+
+def test_its_metrics_are_those_of_its_own_machine() -> None:
+    """Each metric method answers with the CDK's metric of this workflow's own resource."""
+    stack = Stack(App(), "Shop")
+    made = BreakerWorkflow(stack, "Analyse", work=a_function(stack), downstream=make_downstream(stack))
+    names = {
+        made.metric_started: "ExecutionsStarted",
+        made.metric_succeeded: "ExecutionsSucceeded",
+        made.metric_failed: "ExecutionsFailed",
+        made.metric_timed_out: "ExecutionsTimedOut",
+        made.metric_throttled: "ExecutionThrottled",
+        made.metric_time: "ExecutionTime",
+        made.metric_waiting: "ApproximateNumberOfMessagesVisible",
+        made.metric_oldest_work_age: "ApproximateAgeOfOldestMessage",
+        made.metric_parked: "ApproximateNumberOfMessagesVisible",
+        made.metric_dead_letters: "ApproximateNumberOfMessagesVisible",
+    }
+    assert {metric().metric_name for metric in names} == set(names.values())
+    assert made.metric_time().statistic == "p99"
+    unguarded = BreakerWorkflow(stack, "Plain", work=Work.function(make_function(stack)))
+    with pytest.raises(ValueError, match="parks nothing in a queue"):
+        unguarded.metric_parked()
+
+
+def test_handlers_of_the_runtime_need_no_folder() -> None:
+    """The starter has no asset of its own: its code is in the layer that all functions have."""
+    template = built(downstream=None)
+    (starter,) = of_type(template, "AWS::Lambda::Function").values()
+    assert set(starter["Code"]) == {"ZipFile"}
+    assert starter["Handler"] == "resilient_runtime.entry.handler"
+    assert starter["Layers"]
+
+
+def test_a_downstream_without_a_breaker_only_paces() -> None:
+    """Its rate holds, and nothing asks a circuit that is not there."""
+    stack = Stack(App(), "Shop")
+    slow = Downstream(stack, "Slow", requests_per_second=1)
+    made = BreakerWorkflow(stack, "Analyse", work=a_function(stack), downstream=slow)
+    assert made.starts_per_second == 1
+    assert made.parked_queue is None
+    (machine,) = _machines(Template.from_stack(stack).to_json()).values()
+    assert "dynamodb" not in json.dumps(machine)

@@ -1,0 +1,111 @@
+"""How work reaches a workflow: a bus, a route, a schedule; all of it through the queue."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from aws_cdk import App, Duration, Stack
+from aws_cdk.assertions import Template
+from workflow_parts import a_function, make_downstream
+
+from resilient_constructs import (
+    Authorization,
+    BreakerWorkflow,
+    FanOutBus,
+    Route,
+    StorageFirstApi,
+)
+from resilient_constructs.stores import Subscriber
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[BreakerWorkflow, dict[str, Any]]:
+    """A workflow that a bus, an API and two schedules start, and its template; nobody changes it."""
+    stack = Stack(App(), "Shop")
+    analyse = BreakerWorkflow(stack, "Analyse", work=a_function(stack), downstream=make_downstream(stack))
+    bus = FanOutBus(stack, "Pages")
+    bus.subscribe("Analyse", analyse, detail_type=["PageSplit"])
+    StorageFirstApi(
+        stack,
+        "Api",
+        authorization=Authorization.IAM,
+        routes=[Route.post("/pages", schema={"type": "object"}, store=analyse.messages())],
+    )
+    analyse.on_schedule("Nightly", "cron(0 6 * * ? *)", timezone="Europe/Berlin")
+    analyse.on_schedule("Often", "rate(5 minutes)", work_input={"all": True}, within=Duration.minutes(3))
+    return analyse, dict(Template.from_stack(stack).to_json())
+
+
+def the(template: dict[str, Any], kind: str, beginning: str) -> dict[str, Any]:
+    """The one resource of a type whose logical ID begins like this."""
+    found = [
+        resource["Properties"]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == kind and name.startswith(beginning)
+    ]
+    assert len(found) == 1, found
+    return dict(found[0])
+
+
+def test_a_workflow_is_a_subscriber_like_a_consumer(made: tuple[BreakerWorkflow, dict[str, Any]]) -> None:
+    """A bus delivers into its queue, with a queue for what could not be delivered."""
+    analyse, template = made
+    assert isinstance(analyse, Subscriber)
+    rule = the(template, "AWS::Events::Rule", "PagesAnalyse")
+    (target,) = rule["Targets"]
+    assert target["Arn"]["Fn::GetAtt"][0].startswith("AnalyseQueue")
+    assert target["DeadLetterConfig"]["Arn"]
+
+
+def test_a_route_stores_in_its_queue(made: tuple[BreakerWorkflow, dict[str, Any]]) -> None:
+    """202 means that the work is in the queue; the API's role may send there."""
+    _, template = made
+    role = the(template, "AWS::IAM::Role", "ApiRole")
+    assert "sqs:SendMessage" in json.dumps(role)
+    methods = [r for r in template["Resources"].values() if r["Type"] == "AWS::ApiGateway::Method"]
+    assert any("Shop-Analyse-" in json.dumps(one) or "AnalyseQueue" in json.dumps(one) for one in methods)
+
+
+def test_schedules_send_to_the_queue_too(made: tuple[BreakerWorkflow, dict[str, Any]]) -> None:
+    """What could not be sent goes to the dead letters; both schedules send with one role."""
+    _, template = made
+    nightly = the(template, "AWS::Scheduler::Schedule", "AnalyseNightly")
+    often = the(template, "AWS::Scheduler::Schedule", "AnalyseOften")
+    for one in (nightly, often):
+        assert one["Target"]["Arn"]["Fn::GetAtt"][0].startswith("AnalyseQueue")
+        assert one["Target"]["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0].startswith("AnalyseDeadLetterQueue")
+        assert one["Target"]["RetryPolicy"]["MaximumRetryAttempts"] > 0
+    assert nightly["Target"]["RoleArn"] == often["Target"]["RoleArn"]
+    assert nightly["ScheduleExpressionTimezone"] == "Europe/Berlin"
+    assert json.loads(nightly["Target"]["Input"]) == {"scheduled_at": "<aws.scheduler.scheduled-time>"}
+    assert json.loads(often["Target"]["Input"]) == {"all": True}
+    assert often["FlexibleTimeWindow"] == {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 3}
+
+
+def test_no_other_accounts_schedule_may_use_the_role(made: tuple[BreakerWorkflow, dict[str, Any]]) -> None:
+    """The role is for this account's schedules, and sends to two queues."""
+    _, template = made
+    role = the(template, "AWS::IAM::Role", "AnalyseScheduleRole")
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    (statement,) = role["Policies"][0]["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "sqs:SendMessage"
+    assert len(statement["Resource"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("expression", "within", "fault"),
+    [
+        ("every day", None, "expression is 'every day'; allowed: rate"),
+        ("rate(1 minute)", Duration.days(2), "within is 2880; allowed: 0 to 1,440 minutes"),
+    ],
+)
+def test_an_impossible_schedule_is_refused(expression: str, within: Duration | None, fault: str) -> None:
+    """It is named with what would be understood."""
+    stack = Stack(App(), "Shop")
+    analyse = BreakerWorkflow(stack, "Analyse", work=a_function(stack))
+    with pytest.raises(ValueError, match="Schedule 'Nightly'") as error:
+        analyse.on_schedule("Nightly", expression, within=within)
+    assert fault in str(error.value)
