@@ -105,6 +105,9 @@ class DocumentsStack(Stack):
             # The service's time, and half a minute for a page with many pictures.
             timeout=Duration.seconds(math.ceil(patience) + 30),
             memory_size=512,
+            # Starts are paced, so this is reached only when the service is slower than it should be. Who is
+            # over it is throttled, and tried again without being counted against the service.
+            reserved_concurrency=ocr.max_concurrency,
             environment={**environment, "OCR_URL": ocr_url, "OCR_TIMEOUT_SECONDS": str(patience)},
         )
         analyse = BreakerWorkflow(
@@ -143,7 +146,8 @@ class DocumentsStack(Stack):
         CfnOutput(self, "Table", value=table.table_name, description="One item per document: what is done")
 
         # What cdk-nag's six packs find: by design of the constructs, and by decision of this example.
-        acknowledge(on_call, bus, split, ocr, reader, analyse, collect)
+        assert ocr.circuits is not None
+        acknowledge(on_call, bus, split, ocr.circuits, reader, analyse, collect)
         _acknowledge_storage(bucket, table)
 
 
@@ -244,10 +248,10 @@ def _acknowledge_storage(bucket: s3.Bucket, table: dynamodb.Table) -> None:
         "them has one already, and CloudTrail's data events tell the same with the caller's role.",
         "S3BucketReplicationEnabled": "A copy in another region is for whoever sends the documents to "
         "decide: they keep the originals, and everything else here can be made from them again.",
-        "S3DefaultEncryptionKMS": "S3 encrypts with keys of its own. A customer key would have to be open to three "
-        "functions, and its use would be billed for every page.",
-        "S3BucketDefaultLockEnabled": "A lock would keep documents that their owners may ask to have deleted; "
-        "versions of an object that is overwritten are kept for a month.",
+        "S3DefaultEncryptionKMS": "S3 encrypts with keys of its own. A customer key would have to be open "
+        "to three functions, and its use would be billed for every page.",
+        "S3BucketDefaultLockEnabled": "A lock would keep documents that their owners may ask to have "
+        "deleted; versions of an object that is overwritten are kept for a month.",
     }
     packs = {
         "S3BucketLoggingEnabled": ("HIPAA.Security", "NIST.800.53.R4", "NIST.800.53.R5", "PCI.DSS.321"),
