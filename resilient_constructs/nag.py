@@ -10,12 +10,17 @@ https://github.com/cdklabs/cdk-nag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from aws_cdk import Acknowledgment, CfnResource, Validations
+from aws_cdk import Acknowledgment, CfnResource, Stack, Validations
+from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct, IConstruct
 
 __all__ = ["BY_DESIGN", "Known", "acknowledge"]
@@ -29,17 +34,26 @@ class Known:
     :param rule: the rule's name without its pack's prefix, with cdk-nag's finding ID where it has one
     :param packs: the packs that have the rule, by the prefix of their rule IDs
     :param reason: why the rule does not fit
+    :param pattern: for a rule about wildcards, which places it is about: a regular expression that fits the
+        whole of what cdk-nag writes of a statement's resource. Default: the rule is about something else
     """
 
     resource: str
     rule: str
     packs: tuple[str, ...]
     reason: str
+    pattern: str | None = None
 
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """The rule IDs as the packs write them."""
-        return tuple(f"{pack}-{self.rule}" for pack in self.packs)
+    def ids(self, wildcards: Sequence[str] = ()) -> tuple[str, ...]:
+        """The rule IDs as the packs write them.
+
+        :param wildcards: the resource's own, as cdk-nag writes them
+        """
+        rules = [self.rule]
+        if self.pattern is not None:
+            found = dict.fromkeys(one for one in wildcards if re.fullmatch(self.pattern, one))
+            rules = [f"{self.rule}[Resource::{one}]" for one in found]
+        return tuple(f"{pack}-{rule}" for pack in self.packs for rule in rules)
 
 
 _SOLUTIONS = "AwsSolutions"
@@ -99,13 +113,90 @@ BY_DESIGN: tuple[Known, ...] = (
         reason="The policy names this role's own queue, bus and log group and fits no other role, so it "
         "lives and dies with the role.",
     ),
+    *(
+        Known(
+            resource=kind,
+            rule="IAM5",
+            packs=(_SOLUTIONS,),
+            reason=reason,
+            pattern=pattern,
+        )
+        for kind in ("AWS::IAM::Policy", "AWS::IAM::Role")
+        for pattern, reason in (
+            (
+                r"\*",
+                "Some actions know no resources and can only be granted on *: X-Ray's PutTraceSegments and "
+                "PutTelemetryRecords, CloudWatch's log deliveries, Secrets Manager's BatchGetSecretValue, "
+                "which reads nothing without GetSecretValue on each secret; or none that is known before, "
+                "as with an ECS task, whose statement is bound to its cluster.",
+            ),
+            (
+                r"(<\w+\.Arn>|arn:.+)/work/\*",
+                "Inputs that are too large for Step Functions lie below this prefix of a bucket that is for "
+                "them alone. Which keys there will be, nobody knows at deployment.",
+            ),
+            (
+                r"arn:.+:execution:.+:\*",
+                "The executions of one state machine, which this role starts and waits for. What they will "
+                "be called, nobody knows at deployment.",
+            ),
+        )
+    ),
+    *(
+        Known(resource="AWS::S3::Bucket", rule=rule, packs=packs, reason=reason)
+        for rule, packs, reason in (
+            (
+                "S1",
+                (_SOLUTIONS,),
+                "An access log of the bucket would need a bucket of its own. Who reads or writes claims "
+                "stands in the log of the starter and of the function that resolves them; hand in your own "
+                "bucket where every access has to be told.",
+            ),
+            (
+                "S3BucketLoggingEnabled",
+                (_HIPAA, _R4, _R5, _PCI),
+                "An access log of the bucket would need a bucket of its own. Who reads or writes claims "
+                "stands in the log of the starter and of the function that resolves them.",
+            ),
+            (
+                "S3BucketReplicationEnabled",
+                (_HIPAA, _R4, _R5, _PCI),
+                "It holds inputs of executions of this region and is of no use in another one, where no "
+                "execution claims them.",
+            ),
+            (
+                "S3BucketVersioningEnabled",
+                (_HIPAA, _R4, _R5, _PCI),
+                "Each object is written once under a name made of its content and never changed, so there "
+                "are no versions to keep.",
+            ),
+            (
+                "S3BucketDefaultLockEnabled",
+                (_R4,),
+                "Inputs of executions have to end some day, large ones like small ones; a lock would keep "
+                "them for good. They are deleted by a lifecycle rule alone.",
+            ),
+            (
+                "S3DefaultEncryptionKMS",
+                (_HIPAA, _R5, _PCI),
+                "S3 encrypts with keys of its own, as Step Functions does with inputs that are not too "
+                "large. A customer key is the app's choice: hand in your own bucket.",
+            ),
+        )
+    ),
     Known(
-        resource="AWS::IAM::Policy",
-        rule="IAM5[Resource::*]",
+        resource="AWS::Events::Rule",
+        rule="EventBusDLQ",
+        packs=(_SERVERLESS,),
+        reason="The rule's target is the dead-letter queue itself. What cannot be sent there is still in the "
+        "execution, which Step Functions keeps for 90 days, and an alarm tells of it.",
+    ),
+    Known(
+        resource="AWS::StepFunctions::StateMachine",
+        rule="SF1",
         packs=(_SOLUTIONS,),
-        reason="Some actions know no resources and can only be granted on *: X-Ray's PutTraceSegments and "
-        "PutTelemetryRecords, and Secrets Manager's BatchGetSecretValue, which reads nothing without "
-        "GetSecretValue on each secret.",
+        reason="Step Functions keeps the whole history of a Standard execution for 90 days by itself. The "
+        "log holds what went wrong, so that it can be searched; log_level=LogLevel.ALL has the rest.",
     ),
     Known(
         resource="AWS::DynamoDB::Table",
@@ -175,9 +266,11 @@ def acknowledge(*constructs: Construct) -> None:
     for construct in constructs:
         for resource in _resources(construct):
             rows = [row for row in BY_DESIGN if _fits(row, resource)]
-            if rows:
+            wildcards = _wildcards(resource) if any(row.pattern is not None for row in rows) else ()
+            found = [(rule, row.reason) for row in rows for rule in row.ids(wildcards)]
+            if found:
                 Validations.of(resource).acknowledge(
-                    *(Acknowledgment(id=rule, reason=row.reason) for row in rows for rule in row.ids)
+                    *(Acknowledgment(id=rule, reason=reason) for rule, reason in found)
                 )
 
 
@@ -192,6 +285,10 @@ def _fits(row: Known, resource: CfnResource) -> bool:
         return False
     if isinstance(resource, iam.CfnRole):
         return bool(resource.policies)
+    if isinstance(resource, events.CfnRule):
+        return any("deadLetterConfig" not in target for target in _resolved(resource, resource.targets))
+    if isinstance(resource, sfn.CfnStateMachine):
+        return bool(_resolved(resource, resource.logging_configuration).get("level") != "ALL")
     if not isinstance(resource, sqs.CfnQueue):
         return True
     if resource.redrive_policy is not None:
@@ -200,3 +297,33 @@ def _fits(row: Known, resource: CfnResource) -> bool:
     allowed = resource.redrive_allow_policy
     takes_from_queues = isinstance(allowed, Mapping) and allowed.get("redrivePermission") == "byQueue"
     return row.rule != "SQS3" or not takes_from_queues
+
+
+def _resolved(resource: CfnResource, value: Any) -> Any:
+    """A property without tokens in it, with the names that the CDK has for its members."""
+    return Stack.of(resource).resolve(value) or {}
+
+
+def _wildcards(resource: CfnResource) -> list[str]:
+    """What stands under ``Resource`` in the statements of a role or policy, as cdk-nag writes it."""
+    documents: list[Any] = []
+    if isinstance(resource, iam.CfnRole):
+        documents = [one["policyDocument"] for one in _resolved(resource, resource.policies)]
+    elif isinstance(resource, iam.CfnPolicy):
+        documents = [_resolved(resource, resource.policy_document)]
+    places = (statement.get("Resource", []) for one in documents for statement in one["Statement"])
+    listed = (place for each in places for place in (each if isinstance(each, list) else [each]))
+    return [text for text in map(_as_nag_writes, listed) if "*" in text]
+
+
+def _as_nag_writes(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    ((function, argument),) = value.items()
+    if function == "Fn::Join":
+        return str(argument[0]).join(_as_nag_writes(part) for part in argument[1])
+    if function == "Ref":
+        return f"<{argument}>"
+    if function == "Fn::GetAtt":
+        return f"<{'.'.join(argument)}>"
+    return json.dumps(value, separators=(",", ":"))

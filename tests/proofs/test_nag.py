@@ -15,6 +15,7 @@ import cdk_nag
 import pytest
 from aws_cdk import App, Stack, Validations
 from aws_cdk import aws_sns as sns
+from breaker_workflows import orchestrate
 from configured_consumer import configure
 from guarded_consumer import guard
 
@@ -190,3 +191,16 @@ def test_a_guarded_consumers_findings_are_known() -> None:
     )
     acknowledge(on_call, *guard(stack, handler=handler, on_call=on_call))
     assert findings_of(stack) == set()
+
+
+def test_workflows_findings_are_known() -> None:
+    """Whatever starts them and whatever they call, there are by-design findings only."""
+    stack = Stack(App(), "Shop")
+    on_call = OnCall(stack, "OnCall")
+    handler = Handler.from_directory(
+        str(REPOSITORY / "examples" / "handlers" / "delivery"), "delivery.deliver"
+    )
+    ours = orchestrate(stack, handler=handler, on_call=on_call)
+    acknowledge(on_call, *ours)
+    paths = tuple(f"{one.node.path}/" for one in ours)
+    assert {finding for finding in findings_of(stack) if finding[0].startswith(paths)} == set()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_sqs as sqs
+from breaker_workflows import orchestrate
 from configured_consumer import configure
 from example_templates import TEMPLATES
 from guarded_consumer import guard
@@ -19,6 +20,7 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
 from resilient_constructs import (
+    BreakerWorkflow,
     Downstream,
     FanOutBus,
     FlowControlledConsumer,
@@ -27,6 +29,7 @@ from resilient_constructs import (
     ResilientFunction,
     Route,
     StorageFirstApi,
+    Work,
 )
 from resilient_constructs.testing import snapshot_of
 
@@ -92,6 +95,16 @@ def a_bus(stack: Stack) -> None:
     bus.subscribe("Work", sqs.Queue(stack, "Queue"), detail_type=["OrderPlaced"])
 
 
+def a_workflow(stack: Stack) -> None:
+    """``BreakerWorkflow``, minimal."""
+    BreakerWorkflow(stack, "Analyse", work=Work.function(ResilientFunction(stack, "Worker", handler=HANDLER)))
+
+
+def workflows_of_all_kinds(stack: Stack) -> None:
+    """``BreakerWorkflow`` with a breaker, with what starts it, Express and nested."""
+    orchestrate(stack, handler=HANDLER)
+
+
 def on_call(stack: Stack) -> None:
     """``OnCall`` with tickets of their own."""
     OnCall(stack, "OnCall", email="ops@example.com", ticket_email="team@example.com")
@@ -108,6 +121,8 @@ BUILDS: dict[str, Callable[[Stack], None]] = {
         a_consumer_with_a_breaker,
         a_configured_consumer,
         a_bus,
+        a_workflow,
+        workflows_of_all_kinds,
         on_call,
     )
 }
@@ -184,6 +199,41 @@ PINNED_CONSTRUCTS = {
         "Key961B73FD",
     ],
     "a_bus": ["OrdersArchiveE22F4F05", "OrdersBusEC605DBA", "OrdersWorkUndelivered47A8A2E0", "Queue4A7E3555"],
+    "a_workflow": [
+        "AnalyseClaims8DE35BCB",
+        "AnalyseDeadLetterQueue46EE0FDB",
+        "AnalyseLogGroupC50FEB87",
+        "AnalyseQueue27BF2D0B",
+        "AnalyseStarterLogGroup512A11F2",
+        "WorkerLogGroup67ABCFFE",
+    ],
+    "workflows_of_all_kinds": [
+        "AnalyseClaims8DE35BCB",
+        "AnalyseDeadLetterQueue46EE0FDB",
+        "AnalyseLogGroupC50FEB87",
+        "AnalyseParkedQueue19B87E26",
+        "AnalyseQueue27BF2D0B",
+        "AnalyseStarterLogGroup512A11F2",
+        "CallClaims0B4E402A",
+        "CallDeadLetterQueue5983BFAA",
+        "CallLogGroupE10C0DE9",
+        "CallQueueB902D51C",
+        "CallStarterLogGroupAE343AC7",
+        "InsteadBD1F4B4D",
+        "NestedClaims6E50DEE2",
+        "NestedDeadLetterQueue363562F9",
+        "NestedLogGroup3E5D3074",
+        "NestedQueue393264F5",
+        "NestedStarterLogGroup80B4F481",
+        "PagesAnalyseUndelivered9FA662FC",
+        "PagesArchive1517573D",
+        "PagesBusFE59DC33",
+        "ReaderLogGroup9E4B6423",
+        "ResilientCircuitsControllerDeadLetterQueueD5990B76",
+        "ResilientCircuitsControllerLogGroupD143EACF",
+        "ResilientCircuitsControllerWakeQueue17B0F60E",
+        "ResilientCircuitsTable02CFC3AE",
+    ],
     "on_call": ["OnCallTicketTopicCD05E1DD", "OnCallTopic2FB15ED5"],
 }
 
