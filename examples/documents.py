@@ -277,9 +277,9 @@ def _acknowledge_prefixes(function: lambda_.IFunction, bucket: s3.Bucket, prefix
     )
     name = Stack.of(bucket).get_logical_id(bucket.node.default_child)
     ids = {f"AwsSolutions-IAM5[Resource::<{name}.Arn>/{prefix}*]": ours for prefix in prefixes}
-    for child in function.node.find_all():
-        if isinstance(child, iam.CfnPolicy):
-            _acknowledge(child, ids)
+    role = function.role
+    assert role is not None
+    _acknowledge(role.node.find_child("DefaultPolicy"), ids)
 
 
 def _acknowledge(construct: IConstruct, reasons: Mapping[str, str]) -> None:
