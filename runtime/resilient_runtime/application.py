@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .batch import Batch, DeadLetters, refuses_nothing
 from .call import Boundary, Call
 from .chance import uniform
+from .claim_check import made_whole
 from .clock import SYSTEM_CLOCK, Clock
 from .deadline import Deadline, Firing
 from .diagnostics import Diagnostics
@@ -135,7 +136,7 @@ def build(
         refuses = guarded.refuses
     if settings.mode == "event":
         work = per_event(
-            _made_whole(function, settings),
+            made_whole(function),
             lines=lines,
             tell=tell,
             downstreams=downstreams,
@@ -229,14 +230,6 @@ def _load_configuration(
         return f"the store of {', '.join(names)} does not answer, and what is there would be lost"
 
     return configuration.refresh_in_background, configuration.known_secrets, irreplaceable
-
-
-def _made_whole(function: Handler, settings: Settings) -> Handler:
-    if settings.claims_bucket is None:
-        return function
-    from .claim_check import made_whole
-
-    return made_whole(function, settings.claims_bucket)
 
 
 def _made_idempotent(

@@ -1,5 +1,8 @@
 """An event that only claims its payload: a handler gets the payload itself.
 
+A function need not be told which workflows it works for, nor where their inputs are kept: its role says what
+it may read, and a claim is good only for content whose digest it names.
+
 Records of the invocation still show the event as it came, which is the claim: what was too large for an
 execution's input is too large for a log.
 """
@@ -30,17 +33,16 @@ class ReadsClaims(Protocol):
         ...
 
 
-def made_whole(function: Handler, bucket: str, connect: Callable[[], ReadsClaims] | None = None) -> Handler:
+def made_whole(function: Handler, connect: Callable[[], ReadsClaims] | None = None) -> Handler:
     """Wrap a handler of events so that it gets what an event claims.
 
-    :param bucket: where payloads are kept; nothing is read from any other
     :param connect: makes the store when the first payload is claimed. Default: S3
     """
     stores: list[ReadsClaims] = []
 
     def store() -> ReadsClaims:
         if not stores:
-            stores.append(_s3(bucket) if connect is None else connect())
+            stores.append(_s3() if connect is None else connect())
         return stores[0]
 
     def handle(event: Any, context: Any) -> Any:
@@ -53,8 +55,8 @@ def made_whole(function: Handler, bucket: str, connect: Callable[[], ReadsClaims
     return handle
 
 
-def _s3(bucket: str) -> S3Claims:
+def _s3() -> S3Claims:
     # Late on purpose: few inputs are that large, and botocore takes 150 ms to import.
     from .stores.claims import S3Claims
 
-    return S3Claims(bucket)
+    return S3Claims()

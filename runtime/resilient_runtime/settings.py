@@ -139,8 +139,6 @@ class Settings(NamedTuple):
     :param idempotency: where it is remembered which messages are done; None remembers nothing
     :param circuits_table: the DynamoDB table in which all environments share their breakers' circuits;
         required when a downstream has a breaker
-    :param claims_bucket: the bucket of payloads that are too large for a workflow; in mode ``event`` an event
-        that claims one from there is handed over as the payload. None hands over every event as it is
     """
 
     handler: str
@@ -154,7 +152,6 @@ class Settings(NamedTuple):
     configuration: tuple[ConfigurationEntry, ...] = ()
     idempotency: IdempotencySettings | None = None
     circuits_table: str | None = None
-    claims_bucket: str | None = None
 
     def to_env(self) -> dict[str, str]:
         """The environment variables that carry these settings; what is as by default is left out."""
@@ -167,8 +164,6 @@ class Settings(NamedTuple):
             env["RESILIENT_DEAD_LETTER_QUEUE_URL"] = self.dead_letter_queue_url
         if self.circuits_table is not None:
             env["RESILIENT_CIRCUITS_TABLE"] = self.circuits_table
-        if self.claims_bucket is not None:
-            env["RESILIENT_CLAIMS_BUCKET"] = self.claims_bucket
         if self.deadline_margin is not None:
             env["RESILIENT_DEADLINE_MARGIN"] = repr(self.deadline_margin)
         for variable, value in (
@@ -214,7 +209,6 @@ class Settings(NamedTuple):
             ),
             idempotency=None if idempotency is None else IdempotencySettings(**idempotency),
             circuits_table=env.get("RESILIENT_CIRCUITS_TABLE"),
-            claims_bucket=env.get("RESILIENT_CLAIMS_BUCKET"),
         )
 
 

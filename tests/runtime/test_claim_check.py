@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from lambda_events import App
 from resilient_runtime.claim_check import made_whole
-from resilient_runtime.settings import Settings
 
 CLAIM = {"bucket": "kept", "key": "work/1.json", "size": 12}
 CLAIMING = {"resilient": {"name": "order-7", "claim": CLAIM}, "input": None}
@@ -36,7 +35,7 @@ def handle(event: Any, _context: Any) -> int:
 
 def test_a_claimed_payload_is_what_the_handler_gets() -> None:
     """The envelope is ours, and the handler never sees it."""
-    assert made_whole(handle, "kept", Kept)(CLAIMING, None) == 300_000
+    assert made_whole(handle, Kept)(CLAIMING, None) == 300_000
 
 
 @pytest.mark.parametrize(
@@ -50,27 +49,20 @@ def test_a_claimed_payload_is_what_the_handler_gets() -> None:
 def test_any_other_event_is_handed_over_as_it_is(event: dict[str, Any]) -> None:
     """And nothing is read for it."""
     before = Kept.reads
-    assert made_whole(handle, "kept", Kept)(event, None) == 3
+    assert made_whole(handle, Kept)(event, None) == 3
     assert Kept.reads == before
 
 
 def test_a_failed_record_shows_the_claim_and_not_the_payload(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log has no room for what an execution has none for."""
-    monkeypatch.setattr("resilient_runtime.claim_check._s3", lambda _bucket: Kept())
+    monkeypatch.setattr("resilient_runtime.claim_check._s3", Kept)
 
     def fail(event: Any, _context: Any) -> None:
         raise ValueError(len(event["page"]))
 
-    app = App(fail, "event", RESILIENT_CLAIMS_BUCKET="kept")
+    app = App(fail, "event")
     with pytest.raises(ValueError, match="300000"):
         app(CLAIMING)
     failed = app.lines[-1]
     assert "work/1.json" in failed
     assert "AAAA" not in failed
-
-
-def test_the_bucket_goes_through_the_environment() -> None:
-    """It stands alone in its variable, as CloudFormation fills it in."""
-    settings = Settings(handler="app.work", claims_bucket="kept")
-    assert settings.to_env()["RESILIENT_CLAIMS_BUCKET"] == "kept"
-    assert Settings.from_env(settings.to_env()) == settings

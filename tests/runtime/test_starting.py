@@ -250,22 +250,41 @@ def test_a_throttle_slows_the_environment_down() -> None:
     assert world.clock.now - began > 1
 
 
-def test_a_claim_of_another_bucket_is_refused() -> None:
+KEY = f"work/{hashlib.sha256(b'1').hexdigest()}.json"
+
+
+def test_what_was_kept_can_be_read() -> None:
+    """By its claim alone, in another function."""
+    s3 = S3()
+    claim = S3Claims("kept", lambda: s3).store('{"page":3}')
+    assert S3Claims(connect=lambda: s3).read(claim) == '{"page":3}'
+
+
+@pytest.mark.parametrize("key", ["secrets/prod.json", "work/x.json", f"../{KEY}", f"{KEY}\n", None])
+def test_only_what_was_kept_can_be_claimed(key: object) -> None:
     """Whoever may send a message must not choose what the role reads."""
-    with pytest.raises(Reject, match="'theirs'"):
-        S3Claims("kept", S3).read({"bucket": "theirs", "key": "x"})
+    with pytest.raises(Reject, match="claims no input"):
+        S3Claims(connect=S3).read({"bucket": "kept", "key": key})
+
+
+def test_a_digest_that_does_not_fit_is_refused() -> None:
+    """The object is another than the one that was claimed."""
+    s3 = S3()
+    s3.objects[KEY] = b"2"
+    with pytest.raises(Reject, match="digest"):
+        S3Claims(connect=lambda: s3).read({"bucket": "kept", "key": KEY})
 
 
 def test_an_input_that_expired_is_told() -> None:
     """No later attempt can bring it back."""
     with pytest.raises(Reject, match="sent again"):
-        S3Claims("kept", S3).read({"bucket": "kept", "key": "work/x.json"})
+        S3Claims(connect=S3).read({"bucket": "kept", "key": KEY})
 
 
 def test_an_input_that_cannot_be_read_now_is_no_fault_of_the_work() -> None:
     """Another attempt may read it; the text says what to allow."""
     with pytest.raises(ClaimNotRead, match="s3:GetObject"):
-        S3Claims("kept", lambda: S3(refused("AccessDenied"))).read({"bucket": "kept", "key": "x"})
+        S3Claims(connect=lambda: S3(refused("AccessDenied"))).read({"bucket": "kept", "key": KEY})
 
 
 ENV = {"RESILIENT_STATE_MACHINE_ARN": MACHINE, "RESILIENT_CLAIMS_BUCKET": "kept"}

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ from .remedies import remedy_for
 
 __all__ = ["CallsS3", "ClaimNotRead", "NotKept", "S3Claims"]
 
-_PREFIX = "work/"
+_KEY = re.compile(r"work/([0-9a-f]{64})\.json").fullmatch
 
 
 class NotKept(Exception):  # noqa: N818  it reads as what happened
@@ -42,17 +43,18 @@ class CallsS3(Protocol):
 
 
 class S3Claims:
-    """Inputs in one bucket, each under the digest of its content.
+    """Inputs in buckets, each under the digest of its content.
 
-    So the same input is kept once however often it is delivered, and nobody can claim what they do not know.
+    So the same input is kept once however often it is delivered, and nobody can claim what they do not know:
+    whoever may send a message must not choose what this function's role reads.
 
-    :param bucket: its name
+    :param bucket: where they are stored. Default: nowhere, they are only read
     :param connect: makes the client when the first input is kept or read
     """
 
     def __init__(
         self,
-        bucket: str,
+        bucket: str = "",
         connect: Callable[[], CallsS3] = lambda: client("s3", read_timeout=10, attempts=3),
     ) -> None:
         self._bucket = bucket
@@ -68,7 +70,7 @@ class S3Claims:
         from hashlib import sha256
 
         content = text.encode()
-        key = f"{_PREFIX}{sha256(content).hexdigest()}.json"
+        key = f"work/{sha256(content).hexdigest()}.json"
         try:
             self._client().put_object(
                 Bucket=self._bucket, Key=key, Body=content, ContentType="application/json"
@@ -88,15 +90,17 @@ class S3Claims:
     def read(self, claim: Mapping[str, Any]) -> str:
         """An input that was kept.
 
-        :raises Reject: when it is claimed from another bucket, or is not there any more
+        :raises Reject: when it is no claim, or what was claimed is not there any more
         :raises ClaimNotRead: when S3 does not give it now
         """
-        bucket, key = claim.get("bucket"), claim.get("key")
-        if bucket != self._bucket or type(key) is not str:
-            # Whoever may send a message must not choose what this function's role reads.
-            raise Reject(f"an input is claimed from {bucket!r}; it is read from {self._bucket} alone")
+        from hashlib import sha256
+
+        bucket, key = str(claim.get("bucket")), str(claim.get("key"))
+        named = _KEY(key)
+        if named is None:
+            raise Reject(f"{key!r} claims no input: that is work/, the SHA-256 of the content, and .json")
         try:
-            return str(self._client().get_object(Bucket=bucket, Key=key)["Body"].read().decode())
+            content: bytes = self._client().get_object(Bucket=bucket, Key=key)["Body"].read()
         except Exception as error:
             if code_of(error) in ("NoSuchKey", "404"):
                 raise Reject(
@@ -107,3 +111,6 @@ class S3Claims:
                 f"the input {key} in {bucket} cannot be read: {said_by(error)}. "
                 f"{remedy_for(error, 's3:GetObject')}"
             ) from error
+        if sha256(content).hexdigest() != named[1]:
+            raise Reject(f"the input {key} in {bucket} is not what was kept there: its digest is another")
+        return content.decode()
