@@ -23,9 +23,11 @@ from resilient_constructs.downstream import Downstream
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import OnCall
 from resilient_constructs.places import settle, unique_name
+from resilient_constructs.resilient_function.granting import CLAIMS_PREFIX
 from resilient_constructs.tokens import pseudo
 
 from .choices import check_queues, choose, plan_of, warn_of
+from .claims import Claims
 from .ended import keep_what_ended
 from .granting import document_of, machine_statements, send_statements
 from .machine import definition
@@ -34,7 +36,7 @@ from .reached import ReachedWorkflow
 from .retry import Parking, Retry
 from .schedules import Schedules
 from .signals import Emitted
-from .starter import CLAIMS_PREFIX, feed, make_claims, make_starter
+from .starter import feed, make_starter
 from .waiting import make_waiting
 from .watching import watch
 from .work import Work
@@ -75,7 +77,7 @@ class BreakerWorkflow(ReachedWorkflow):
     :param parked_queue: a standard queue of yours for parked work. Default: one is made where it is needed
     :param dead_letter_queue: a standard queue of yours for what was given up. Default: one is made
     :param claims: a bucket of yours for inputs over 256 KB; objects below ``work/`` should outlive every
-        execution and its redrive. Default: one is made that keeps them for 120 days
+        execution and its redrive. Default: the stack's, which keeps them for 120 days
     :param role: a role of yours for the state machine; it still gets what it needs. Default: a new one
     :param encryption_key: a customer key for the queues made here. Default: keys of SQS (SSE-SQS)
     :param log_group: a log group of yours for executions. Default: one is made that keeps a month
@@ -162,9 +164,8 @@ class BreakerWorkflow(ReachedWorkflow):
         self.parked_queue = waiting.parked
         self.dead_letter_queue: sqs.IQueue = waiting.dead_letters
         """Where work goes that was given up, or could not be started."""
-        self.claims: s3.IBucket = claims or make_claims(self, "Claims")
-        """The bucket for inputs that are too large for Step Functions."""
-        self._claimed = f"{self.claims.bucket_arn}/{CLAIMS_PREFIX}*"
+        self.claims: s3.IBucket = claims or Claims.of(self)
+        """The bucket for inputs that are too large for Step Functions; one per stack unless given."""
 
         text = json.dumps(
             definition(
@@ -231,7 +232,7 @@ class BreakerWorkflow(ReachedWorkflow):
             iam.Policy(self, "EndpointPolicy", document=document_of(on_machine), roles=[self.role])
         for each in works:
             if each.reader is not None:
-                self.grant_read_claims(each.reader)
+                each.reader.read_claims(self.claims)
             if each.answers is not None:
                 self.grant_task_response(each.answers)
         self.ended: events.CfnRule | None = None
@@ -248,7 +249,7 @@ class BreakerWorkflow(ReachedWorkflow):
             "Starter",
             machine_arn=arn,
             bucket_name=self.claims.bucket_name,
-            claims=self._claimed,
+            claims=f"{self.claims.bucket_arn}/{CLAIMS_PREFIX}*",
             queue_arns=waiting.fed_arns,
             dead_letter_queue=self.dead_letter_queue,
             keys=waiting.keys,

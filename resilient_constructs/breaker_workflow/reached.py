@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_stepfunctions as sfn
 
 from resilient_constructs import queues
+from resilient_constructs.resilient_function.granting import let_read_claims
 from resilient_constructs.stores import QueueStore
 
 from .granting import answer_statement, document_of
 from .measured import MeasuredWorkflow
 from .schedules import Schedules
-from .starter import allow
 
 __all__ = ["ReachedWorkflow"]
 
@@ -24,8 +25,8 @@ class ReachedWorkflow(MeasuredWorkflow):
     state_machine: sfn.StateMachine
     """The state machine."""
     _schedules: Schedules
-    _claimed: str
-    """The ARN of what is claimed, a pattern."""
+    claims: s3.IBucket
+    """The bucket for inputs that are too large for Step Functions; one per stack unless given."""
     _answering = 0
 
     def messages(self) -> QueueStore:
@@ -75,16 +76,19 @@ class ReachedWorkflow(MeasuredWorkflow):
         """
         return self.state_machine.grant_start_execution(grantee)
 
-    def grant_redrive(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Let ``grantee`` go on with executions where they failed."""
-        return self.state_machine.grant_redrive_execution(grantee)
+    def grant_redrive(self, grantee: iam.IGrantable) -> None:
+        """Let ``grantee`` run executions again, as ``resilient redrive`` does: find, read, redrive, start."""
+        self.state_machine.grant(grantee, "states:ListExecutions", "states:StartExecution")
+        self.state_machine.grant_execution(
+            grantee, "states:DescribeExecution", "states:GetExecutionHistory", "states:RedriveExecution"
+        )
 
     def grant_read_claims(self, grantee: iam.IGrantable) -> None:
         """Let ``grantee`` read inputs that were too large for Step Functions.
 
         A function of ours that is this workflow's work has it already.
         """
-        allow(grantee, "s3:GetObject", self._claimed)
+        let_read_claims(grantee, self.claims.bucket_arn)
 
     def grant_task_response(self, role: iam.IRole) -> None:
         """Let ``role`` tell by a task's token that it lives, and how it ended.

@@ -124,7 +124,7 @@ def workflow_signals(emitted: Emitted, *, timeout: float, alarm_age: float) -> t
             title="Executions failed",
             because="Work that is given up fails its execution, so there should be as many dead letters. If"
             " there are fewer, Step Functions could not send them: its executions still have the input, and"
-            " `resilient redrive EXECUTION` goes on where they failed.",
+            " `resilient redrive EXECUTION` runs them again.",
             metric=emitted.machine("ExecutionsFailed"),
             threshold=1,
             severity=Severity.TICKET,

@@ -9,22 +9,17 @@ from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from resilient_constructs.downstream import Downstream, pause_source
-from resilient_constructs.places import settle
 from resilient_constructs.resilient_function import Handler, ResilientFunction
 
-from .limits import CLAIM_DAYS
 from .pace import Pace
 
-__all__ = ["CLAIMS_PREFIX", "allow", "feed", "make_claims", "make_starter"]
+__all__ = ["allow", "feed", "make_starter"]
 
 _ENTRY = "resilient_runtime.starting.start"
-CLAIMS_PREFIX = "work/"
-"""Below it lie the inputs that are too large for Step Functions."""
 # The pollers' three, and ours: a message that waits for its turn says when it comes back.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-lambda-function-trigger.html
 _POLL = (
@@ -33,27 +28,6 @@ _POLL = (
     "sqs:GetQueueAttributes",
     "sqs:ReceiveMessage",
 )
-
-
-def make_claims(scope: Construct, construct_id: str) -> s3.Bucket:
-    """The bucket for inputs that are too large for Step Functions, kept when the stack goes: it holds work.
-
-    https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html#avoid-exec-failures
-    """
-    bucket = s3.Bucket(
-        scope,
-        construct_id,
-        block_public_access=_block_public(),
-        encryption=s3.BucketEncryption.S3_MANAGED,
-        enforce_ssl=True,
-        lifecycle_rules=[
-            s3.LifecycleRule(
-                expiration=_days(CLAIM_DAYS), abort_incomplete_multipart_upload_after=_days(1), enabled=True
-            )
-        ],
-    )
-    settle(bucket, scope, construct_id)
-    return bucket
 
 
 def make_starter(
@@ -133,16 +107,6 @@ def allow(grantee: iam.IGrantable, actions: str | Sequence[str], resources: str 
     listed = [actions] if isinstance(actions, str) else list(actions)
     places = [resources] if isinstance(resources, str) else list(resources)
     iam.Grant.add_to_principal(grantee=grantee, actions=listed, resource_arns=places)
-
-
-@cache
-def _block_public() -> s3.BlockPublicAccess:
-    return s3.BlockPublicAccess.BLOCK_ALL
-
-
-@cache
-def _days(days: int) -> Duration:
-    return Duration.days(days)
 
 
 @cache

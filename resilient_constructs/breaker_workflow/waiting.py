@@ -13,7 +13,9 @@ from resilient_constructs import queues
 
 __all__ = ["Waiting", "make_waiting"]
 
-_RECEIVES = 10
+# SQS's most. A message that StartExecution had no room for, or that waited for its turn in vain, has spent a
+# receive and is as good as before; what can never be started is rejected by the starter, at once.
+_RECEIVES = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -42,8 +42,9 @@ _HICCUPS = PlatformRetry(
 _THROTTLED = PlatformRetry(
     errors=("Lambda.TooManyRequestsException",), attempts=10, interval_seconds=2, longest_seconds=120
 )
-# What our runtime raises before anything was asked of anybody.
-_PUT_OFF = ("CircuitOpen", "NoTurn", "SlowDown")
+# What our runtime raises before anything was asked of anybody: for an open circuit, a missing turn, an input
+# that could not be read from its bucket.
+_PUT_OFF = ("CircuitOpen", "ClaimNotRead", "NoTurn", "SlowDown")
 
 
 def function(
@@ -76,7 +77,7 @@ def function(
         statements=({"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": arn},),
         throttles=_PUT_OFF,
         standard_only="it waits for a task token" if wait else None,
-        reader=None if ours is None else ours.role,
+        reader=ours,
         answers=plain.role if wait else None,
         complaints=(*complaints, *more),
     )

@@ -9,7 +9,10 @@ from constructs import Construct
 
 from resilient_constructs.queues import facts_of
 
-__all__ = ["grant_sending", "let_update_itself"]
+__all__ = ["CLAIMS_PREFIX", "grant_sending", "let_read_claims", "let_update_itself"]
+
+CLAIMS_PREFIX = "work/"
+"""Below it lie inputs that are too large for Step Functions, see ``resilient_runtime/stores/claims.py``."""
 
 
 def grant_sending(queue: sqs.IQueue, grantee: iam.IGrantable) -> None:
@@ -44,3 +47,17 @@ def let_update_itself(scope: Construct, role: iam.IRole, function: lambda_.Funct
             )
         ],
     )
+
+
+def let_read_claims(grantee: iam.IGrantable, bucket_arn: str) -> None:
+    """Allow reading inputs of workflows that were too large for Step Functions.
+
+    Who may not list the bucket is told of an object that is gone that access is denied, and would try again.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    """
+    for action, resource in (
+        ("s3:GetObject", f"{bucket_arn}/{CLAIMS_PREFIX}*"),
+        ("s3:ListBucket", bucket_arn),
+    ):
+        iam.Grant.add_to_principal(grantee=grantee, actions=[action], resource_arns=[resource])

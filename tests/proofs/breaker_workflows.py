@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from aws_cdk import Stack
 from aws_cdk import aws_events as events
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
@@ -54,4 +55,5 @@ def orchestrate(stack: Stack, *, handler: Handler, on_call: OnCall | None = None
     child = sfn.StateMachine.from_state_machine_name(stack, "Child", "child")
     nested = BreakerWorkflow(stack, "Nested", work=Work.workflow(child), on_call=on_call)
     assert ocr.circuits is not None
-    return ocr, ocr.circuits, function, analyse, bus, called, nested
+    assert isinstance(analyse.claims, s3.Bucket)
+    return ocr, ocr.circuits, function, analyse, analyse.claims, bus, called, nested
