@@ -33,7 +33,7 @@ def _always(value: Any) -> bool:
 
 
 # What a Task can call and something stands behind. One of the SDK's may or may not be there.
-_TASKS = ("lambda", "dynamodb", "sqs", "sns", "events", "states", "s3", "aws-sdk")
+_TASKS = ("lambda", "dynamodb", "sqs", "sns", "events", "states", "s3", "http", "aws-sdk")
 
 
 def _calls_beyond(definition: Any) -> bool:
@@ -74,6 +74,7 @@ HONOURED: Mapping[str, frozenset[str]] = {
         "AWS::CloudWatch::CompositeAlarm": "",
         "AWS::CloudWatch::Dashboard": "",
         "AWS::Events::Archive": "ArchiveName EventPattern SourceArn",
+        "AWS::Events::Connection": "AuthParameters AuthorizationType Name",
         "AWS::Events::EventBus": "Name",
         "AWS::Events::EventBusPolicy": "",
         "AWS::Events::Rule": "EventBusName EventPattern Name ScheduleExpression State Targets",
@@ -138,6 +139,10 @@ DIFFERENT: Mapping[str, Mapping[str | None, str]] = {
         None: "it is stored; nothing draws it, and most of its metrics do not exist"
     },
     "AWS::Events::Archive": {"RetentionDays": "events are kept until the local AWS stops"},
+    "AWS::Events::Connection": {
+        "InvocationConnectivityParameters": "the endpoint is called from this machine's network",
+        "KmsKeyIdentifier": _NO_ENCRYPTION,
+    },
     "AWS::Events::EventBusPolicy": {None: "it is stored and not enforced"},
     "AWS::Events::EventBus": {
         "DeadLetterConfig": "a failure of the bus itself cannot happen",
@@ -235,8 +240,7 @@ NESTED: Mapping[str, tuple[Nested, ...]] = {
     "AWS::StepFunctions::StateMachine": (
         Nested(
             path="DefinitionString",
-            because="a task of ECS, of HTTP, or of another service that is not emulated fails when it is "
-            "reached",
+            because="a task of ECS, or of another service that is not emulated, fails when it is reached",
             applies=_calls_beyond,
         ),
         Nested(

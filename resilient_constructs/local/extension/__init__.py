@@ -40,6 +40,7 @@ def load() -> Any:
         worker_environment,
         workflow_errors,
         workflow_executions,
+        workflow_http,
         workflow_permissions,
         workflow_running,
         workflow_walk,
@@ -67,6 +68,7 @@ def load() -> Any:
         workflow_running,
         workflow_walk,
         workflow_executions,
+        workflow_http,
         workflow_errors,
         # Outside of those: a call that is refused is not made.
         workflow_permissions,

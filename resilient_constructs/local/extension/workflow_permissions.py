@@ -50,16 +50,19 @@ def close() -> None:
     sfn._invoke_with_callback = call_back_allowed
 
 
-def require(action: str, resource: str, *, error: str | None = None) -> None:
+def require(
+    action: str, resource: str, *, error: str | None = None, context: Mapping[str, str] | None = None
+) -> None:
     """Go on when the role of the execution in progress may do this.
 
     :param error: what the task fails with. Default: the service's own
+    :param context: the condition keys that the service sets
     :raises _ExecutionError: when it may not
     """
     run = CURRENT.get()
     if run is None or not app.AUTH:
         return
-    denied = contextvars.copy_context().run(_denied, run.role, action, resource)
+    denied = contextvars.copy_context().run(_denied, run.role, action, resource, dict(context or {}))
     if denied:
         service = action.partition(":")[0]
         raise sfn._ExecutionError(
@@ -68,7 +71,7 @@ def require(action: str, resource: str, *, error: str | None = None) -> None:
         )
 
 
-def _denied(role: str, action: str, resource: str) -> bool:
+def _denied(role: str, action: str, resource: str, context: dict[str, str]) -> bool:
     service = action.partition(":")[0]
     region, account = get_region(), get_account_id()
     key = _session_key(
@@ -78,7 +81,10 @@ def _denied(role: str, action: str, resource: str) -> bool:
     iam_evaluator._anonymous.set(False)
     iam_evaluator._signed_request.set(None)
     iam_evaluator._verified_key.set(key)
-    return iam_evaluator.enforce(key, action, service, region, resource_arn=resource) is not None
+    asked = iam_evaluator.enforce(
+        key, action, service, region, resource_arn=resource, service_context=context
+    )
+    return asked is not None
 
 
 def _ask(resource: str, data: Any) -> None:
