@@ -20,8 +20,7 @@ _CONSTRUCT_ID = "ResilientClaims"
 class Claims:
     """Large inputs of all workflows of a stack: each lies under the digest of its content.
 
-    One bucket for all, so that one function can be the work of several workflows: it reads from one bucket
-    alone, whatever a message claims.
+    One bucket for all workflows: none can read another's inputs without knowing their digest.
     https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html#avoid-exec-failures
     """
 

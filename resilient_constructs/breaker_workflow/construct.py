@@ -232,7 +232,7 @@ class BreakerWorkflow(ReachedWorkflow):
             iam.Policy(self, "EndpointPolicy", document=document_of(on_machine), roles=[self.role])
         for each in works:
             if each.reader is not None:
-                each.reader.read_claims(self.claims)
+                self.grant_read_claims(each.reader)
             if each.answers is not None:
                 self.grant_task_response(each.answers)
         self.ended: events.CfnRule | None = None

@@ -54,7 +54,7 @@ class Work:
     rejects: tuple[str, ...] = ()
     throttles: tuple[str, ...] = ()
     standard_only: str | None = None
-    reader: ResilientFunction | None = None
+    reader: iam.IGrantable | None = None
     answers: iam.IRole | None = None
     complaints: tuple[Callable[[Faults], None], ...] = ()
 

@@ -77,7 +77,7 @@ def function(
         statements=({"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": arn},),
         throttles=_PUT_OFF,
         standard_only="it waits for a task token" if wait else None,
-        reader=ours,
+        reader=None if ours is None else ours.role,
         answers=plain.role if wait else None,
         complaints=(*complaints, *more),
     )

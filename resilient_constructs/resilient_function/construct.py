@@ -27,7 +27,7 @@ from .checks import check_asynchronous, check_circuits, check_environment, check
 from .code import code_of, code_of_runtime
 from .configuration import Parameter, Secret, entries_of, grant_reading
 from .defaults import default_architecture, default_runtime, default_timeout, lambda_service, megabytes
-from .granting import grant_sending, let_read_claims, let_update_itself
+from .granting import grant_sending, let_update_itself
 from .handler import Handler
 from .health import ContainerHealth
 from .health_signals import full_above
@@ -51,7 +51,6 @@ from .signals import async_signals, function_section, function_signals
 if TYPE_CHECKING:
     from aws_cdk import aws_cloudwatch as cloudwatch
     from aws_cdk import aws_dynamodb as dynamodb
-    from aws_cdk import aws_s3 as s3
 
     from resilient_constructs.downstream import Circuits
     from resilient_constructs.monitoring import OnCall
@@ -280,7 +279,6 @@ class ResilientFunction(MeasuredFunction):
             grant_sending(dead_letter_queue, self.role)
         if health.update_function:
             let_update_itself(self, self.role, self.function)
-        self._claims: str | None = None
         self.may_refuse = any(each.may_refuse for each in downstreams)
         """Whether work that began may be put off, because a circuit is open or a turn is too far off."""
         self.configured = bool(configuration)
@@ -326,25 +324,6 @@ class ResilientFunction(MeasuredFunction):
     def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow someone to invoke the function."""
         return self.function.grant_invoke(grantee)
-
-    def read_claims(self, bucket: s3.IBucket) -> None:
-        """Resolve events that were too large for a workflow, and read them from this bucket.
-
-        Workflows of this package do it themselves for a function that is their work.
-
-        :raises ValueError: when it reads them from another bucket already: it is told of one
-        """
-        name = bucket.bucket_name
-        if self._claims is not None and self._claims != name:
-            raise ValueError(
-                f"ResilientFunction {path_of(self, 'of a workflow')!r}: claims is a second bucket; allowed:"
-                " one, so hand the same claims= to all workflows whose work it is"
-                " (https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html)"
-            )
-        if self._claims is None:
-            self._claims = name
-            self.function.add_environment("RESILIENT_CLAIMS_BUCKET", name)
-            let_read_claims(self.role, bucket.bucket_arn)
 
     def add_to_role_policy(self, statement: iam.PolicyStatement) -> None:
         """Allow the function something more."""
