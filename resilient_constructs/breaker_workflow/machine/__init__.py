@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .definition import definition
+from .definition import definition, transitions_of_success
 from .plan import Constant, Kind, MachinePlan, Parking, PlatformRetry, RetryRule, WorkTask
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "RetryRule",
     "WorkTask",
     "definition",
+    "transitions_of_success",
 ]

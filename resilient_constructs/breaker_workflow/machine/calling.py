@@ -35,7 +35,7 @@ def call_state(plan: MachinePlan, comment: str, *, is_last: bool) -> dict[str, A
     output = expression("$states.result") if work.output is None else work.output
     state = {"Comment": comment, **_task(work)}
     failed = {
-        "Assign": {"call": expression(_failure(plan)), "told": "no", "hold": 0},
+        "Assign": {"call": expression(_failure(plan)), "told": "no"},
         "Output": {},
         "Next": "Outcome",
     }
@@ -48,7 +48,7 @@ def call_state(plan: MachinePlan, comment: str, *, is_last: bool) -> dict[str, A
     # Not as the state's output: that would have to be handed from state to state, and shows in each of them.
     return {
         **state,
-        "Assign": {"call": expression(_ended(plan)), "result": output, "told": "no", "hold": 0},
+        "Assign": {"call": expression(_ended(plan)), "result": output, "told": "no"},
         "Output": {},
         "Next": "Outcome",
     }
@@ -56,8 +56,11 @@ def call_state(plan: MachinePlan, comment: str, *, is_last: bool) -> dict[str, A
 
 def fallback_state(task: WorkTask) -> dict[str, Any]:
     """What is done in the work's stead; where it fails too, the work is dead-lettered for its own failure."""
+    remark = """$merge([$call, {
+        'cause': $call.cause & ' (the fallback failed, too: ' & $states.errorOutput.Error & ')'
+    }])"""
     failed = {
-        "Assign": {"fallback_error": expression("$states.errorOutput.Error")},
+        "Assign": {"call": expression(remark)},
         "Output": {},
         "Next": "DeadLetter",
     }
@@ -74,7 +77,7 @@ def fallback_state(task: WorkTask) -> dict[str, Any]:
 
 
 def platform_retry(task: WorkTask) -> list[dict[str, Any]]:
-    """The native retriers. Always one: without errors of the platform, one that never matches is clearer than none."""
+    """The native retriers: of a plan that was checked there is one at least."""
     return [
         {
             "ErrorEquals": list(retry.errors),
@@ -104,10 +107,11 @@ def _task(task: WorkTask) -> dict[str, Any]:
 
 
 def _failure(plan: MachinePlan) -> str:
+    cause = "$states.errorOutput.Cause"
     return _call(
         plan,
         "$states.errorOutput.Error",
-        f"$exists($states.errorOutput.Cause) ? $substring($states.errorOutput.Cause, 0, {LONGEST_CAUSE}) : ''",
+        f"$exists({cause}) ? $substring({cause}, 0, {LONGEST_CAUSE}) : ''",
     )
 
 

@@ -1,7 +1,7 @@
-"""The circuit's changes and counts as writes of DynamoDB: ``breaker.circuit`` and ``stores.circuits``, in JSONata.
+"""The circuit's changes and counts as writes of DynamoDB: what the runtime does in Python, in JSONata.
 
-Each function gives an expression that is evaluated when the write is decided on. The write itself then has its
-parts ready: ``{"update", "condition", "values"}``.
+Each function gives an expression that is evaluated when the write is decided on. The write then has its parts
+ready: ``{"update", "condition", "values"}``.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def opening(policy: BreakerPolicy) -> str:
 
 
 def counting(policy: BreakerPolicy) -> str:
-    """A call's end, told: adds to its bucket, and moves the mark by which this execution counts as ill or well.
+    """A call's end, told: adds to its bucket, and moves the mark by which this execution is ill or well.
 
     The mark stands in the bucket of the latest report, so that an execution that calls five times within a
     window is one environment in it and not five. The new one is ``mark``, for when the write is done.
@@ -174,7 +174,7 @@ def _opened(policy: BreakerPolicy, reason: str) -> str:
 
 
 def _change(wanted: str, policy: BreakerPolicy) -> str:
-    """``DynamoDBCircuits.change`` from ``$seen`` to what is wanted, on the condition of ``$seen``'s version."""
+    """``DynamoDBCircuits.change`` from ``$seen`` to what is wanted, if ``$seen``'s version is still there."""
     return f"""(
         {_NOW};
         $to := {wanted};
@@ -193,9 +193,8 @@ def _change(wanted: str, policy: BreakerPolicy) -> str:
             $number_of('successes'),
             $text_of('reason'),
             $text_of('by'),
-            $count($keys($to.leases)) > 0 ? {{'leases': {{'M': $merge($each($to.leases, function($until, $id) {{
-                {{$id: {{'N': $string($until)}}}}
-            }}))}}}} : {{}},
+            $count($keys($to.leases)) > 0 ? {{'leases': {{'M': $merge($each($to.leases,
+                function($until, $id) {{ {{$id: {{'N': $string($until)}}}} }}))}}}} : {{}},
             $to.state != $seen.state ? {{'transition': {{'S': $seen.state & '>' & $to.state}}}} : {{}}
         ]);
         $set := $keys($fields);
@@ -216,8 +215,9 @@ def _change(wanted: str, policy: BreakerPolicy) -> str:
 def _over(policy: BreakerPolicy) -> str:
     """The attributes of some buckets that nobody's window reaches any more, whatever their clock."""
     oldest = f"{bucket('$now', policy)} - {2 * BUCKETS - 1}"
-    return f"""[$map($filter($seen.buckets, function($at) {{ $at < {oldest} }})[[0..{BUCKETS - 1}]],
-        function($at) {{ $map({literal(_BUCKET_FIELDS)}, function($field) {{ $field & '_' & $at }}) }})]"""
+    fields = f"{literal(_BUCKET_FIELDS)}.($ & '_' & $at)"
+    old = f"$filter($seen.buckets, function($at) {{ $at < {oldest} }})[[0..{BUCKETS - 1}]]"
+    return f"[{old}.($at := $; {fields})]"
 
 
 def _without(lease: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .calling import CAUGHT_BY_NAME, fallback_state
+from .choosing import rule
 from .jsonata import expression, literal
-from .plan import Constant, MachinePlan, WorkTask
+from .plan import Constant, MachinePlan
 
-__all__ = ["first_of_giving_up", "giving_up", "parking"]
+__all__ = ["failure", "first_of_giving_up", "giving_up", "parking"]
 
 _SEND_SECONDS = 10
 _MOST_WAITS = 2_000
@@ -26,15 +27,20 @@ _PARKED_TOO_LONG = """$call.error != '' ? $call : $merge([$call, {
 
 def parking(plan: MachinePlan) -> dict[str, dict[str, Any]]:
     """The states from Park on."""
-    given_up = {"call": expression(_PARKED_TOO_LONG)}
     give_up = first_of_giving_up(plan)
-    too_long = f"$millis() - $toMillis($job.first_started_at) > {plan.keep_parked_seconds} * 1000"
+    too_long = {
+        "call": expression(_PARKED_TOO_LONG),
+        "failure": expression(
+            f"$merge([$sift({_PARKED_TOO_LONG}, {_IS_TOLD}), {{'attempts': $job.attempts}}])"
+        ),
+    }
+    age = "$millis() - $toMillis($job.first_started_at)"
     choices = [
-        _rule(too_long, give_up, given_up),
-        _rule(f"$job.probes >= {plan.most_failed_probes}", give_up, {}),
+        rule(f"{age} > {plan.keep_parked_seconds} * 1000", give_up, too_long),
+        rule(f"$job.probes >= {plan.most_failed_probes}", give_up, {"failure": failure("$job.attempts")}),
     ]
     if plan.parking == "WAIT":
-        choices.insert(0, _rule(f"$job.waits >= {_MOST_WAITS}", give_up, given_up))
+        choices.insert(0, rule(f"$job.waits >= {_MOST_WAITS}", give_up, too_long))
     park = {
         "Comment": "The circuit is open: not failed, but kept for later.",
         "Type": "Choice",
@@ -43,17 +49,20 @@ def parking(plan: MachinePlan) -> dict[str, dict[str, Any]]:
     }
     if plan.parking == "QUEUE":
         return {"Park": park, "SendToParked": _send_to_parked(plan)}
-    return {"Park": park, "WaitUntilRecovery": _wait_until_recovery(plan)}
+    return {"Park": park, "WaitUntilRecovery": _wait_until_recovery()}
 
 
 def giving_up(plan: MachinePlan) -> dict[str, dict[str, Any]]:
     """The states of giving up: a fallback if there is one, the dead-letter queue, and a failed execution."""
+    if isinstance(plan.fallback, Constant):
+        return {"Fallback": _constant(plan.fallback)}
     dead = {"DeadLetter": _dead_letter(plan), "Failed": _failed()}
-    if plan.fallback is None:
-        return dead
-    if isinstance(plan.fallback, WorkTask):
-        return {"Fallback": fallback_state(plan.fallback), **dead}
-    return {"Fallback": _constant(plan.fallback)}
+    return dead if plan.fallback is None else {"Fallback": fallback_state(plan.fallback), **dead}
+
+
+def failure(attempts: str) -> str:
+    """The variable ``$failure``, which a fallback may use."""
+    return expression(f"{{'error': $call.error, 'cause': $call.cause, 'attempts': {attempts}}}")
 
 
 def first_of_giving_up(plan: MachinePlan) -> str:
@@ -61,9 +70,8 @@ def first_of_giving_up(plan: MachinePlan) -> str:
     return "DeadLetter" if plan.fallback is None else "Fallback"
 
 
-def _rule(condition: str, then: str, assign: dict[str, Any]) -> dict[str, Any]:
-    rule: dict[str, Any] = {"Condition": expression(condition), "Next": then}
-    return {**rule, "Assign": assign} if assign else rule
+# Of a call, what a fallback is told.
+_IS_TOLD = "function($_, $name) { $name in ['error', 'cause'] }"
 
 
 def _send_to_parked(plan: MachinePlan) -> dict[str, Any]:
@@ -78,7 +86,9 @@ def _send_to_parked(plan: MachinePlan) -> dict[str, Any]:
             "name": expression("$job.name"),
             "parked": expression("$job.parked + 1"),
         },
-        "Catch": _caught("DeadLetter", "it could not be parked: "),
+        "Catch": _caught(
+            "Fallback" if isinstance(plan.fallback, Constant) else "DeadLetter", "it could not be parked: "
+        ),
         "End": True,
     }
 
@@ -99,8 +109,8 @@ def _envelope() -> dict[str, Any]:
     }
 
 
-def _wait_until_recovery(plan: MachinePlan) -> dict[str, Any]:
-    """Until the circuit is due, and some more, as all who wait would come at once; FORCED_OPEN: look now and then."""
+def _wait_until_recovery() -> dict[str, Any]:
+    """Until it is due and some more, as all who wait would come at once; FORCED_OPEN: look now and then."""
     longest = literal(_LONGEST_LOOK_SECONDS)
     return {
         "Comment": "Until the circuit may let calls pass.",
@@ -122,11 +132,9 @@ def _wait_until_recovery(plan: MachinePlan) -> dict[str, Any]:
 
 
 def _dead_letter(plan: MachinePlan) -> dict[str, Any]:
-    """Its body is an envelope, too: sent back to the queue that it came from, the work begins anew."""
+    """What a person needs to judge it, and the starter to begin it anew when it is sent back to the queue."""
     body = {
-        "resilient": expression(
-            """$merge([{'name': $job.name, 'parked': $job.parked + 1, 'gave_up': true}, $job.claim])"""
-        ),
+        "resilient": expression("$merge([{'name': $job.name}, $job.claim])"),
         "input": expression("$job.is_claimed ? null : $work"),
         "error": expression("$call.error"),
         "cause": expression("$call.cause"),

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from .jsonata import literal
 from .plan import MachinePlan, WorkTask
 
-__all__ = ["counts", "longest_reason", "rule_of", "waiting_seconds"]
+__all__ = ["LONGEST_REASON", "counts", "rule_of", "waiting_seconds"]
 
-longest_reason = 300
+LONGEST_REASON = 300
 """As in ``Breaker``: a circuit's reason is read by people."""
 
 _NOT_THE_DOWNSTREAM = (
     # Ours, or whoever deployed it; a call that was not made or could not be told of says nothing.
+    "ClaimNotRead",
     "States.DataLimitExceeded",
     "States.Permissions",
     "States.QueryEvaluationError",
@@ -45,7 +46,7 @@ def rule_of(plan: MachinePlan, error: str) -> str:
     """An expression: the number of the rule that tries the call again after this error; -1 for none."""
     never = {"Reject", *plan.rejects}
     ignored = set(_short(plan.policy.ignored_errors)) if plan.policy else set()
-    # A wildcard means errors of the work: an error that is declared to be no failure is tried again by name only.
+    # A wildcard means the work's errors: what is declared to be no failure is tried again by name only.
     by_name_only = sorted({*ignored, *_NOT_THE_DOWNSTREAM})
     chain = "-1"
     for number, rule in reversed(list(enumerate(plan.retries))):
@@ -64,8 +65,12 @@ def rule_of(plan: MachinePlan, error: str) -> str:
 def waiting_seconds(plan: MachinePlan) -> str:
     """An expression: how long to wait before ``$call.rule`` tries again, in whole seconds, with full jitter.
 
-    Not less than ``$hold``: while an opening is being decided, whoever failed last makes no call.
+    While an opening is being decided, whoever failed last makes no call: as ``View`` holds back.
     """
+    hold = "0"
+    if plan.policy is not None:
+        hold = f"""($failing and $seen.state = 'CLOSED' and $seen.mood = 'SUSPECT'
+            ? ($seen.wait > 0 ? $seen.wait : {literal(plan.policy.cache_seconds)}) : 0)"""
     intervals = literal([rule.interval_seconds for rule in plan.retries])
     rates = literal([rule.backoff_rate for rule in plan.retries])
     longest = literal([rule.longest_seconds for rule in plan.retries])
@@ -73,7 +78,7 @@ def waiting_seconds(plan: MachinePlan) -> str:
         $used := $job.tries[$call.rule];
         $grown := {intervals}[$call.rule] * $power({rates}[$call.rule], $min([$used, 64]));
         $cap := $min([{longest}[$call.rule], $grown]);
-        $max([$floor($random() * ($cap + 1)), $ceil($hold)])
+        $max([$floor($random() * ($cap + 1)), $ceil({hold})])
     )"""
 
 

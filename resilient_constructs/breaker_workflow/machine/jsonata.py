@@ -8,7 +8,7 @@ __all__ = ["expression", "literal"]
 
 
 def expression(text: str) -> str:
-    """A text as Step Functions evaluates it, on one line: a definition is JSON, and shows its breaks as ``\\n``."""
+    """A text as Step Functions evaluates it; on one line, as JSON shows a break as ``\\n``."""
     return f"{{% {' '.join(text.split())} %}}"
 
 

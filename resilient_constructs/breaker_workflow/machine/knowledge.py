@@ -1,4 +1,4 @@
-"""What a stored item says: the circuit, and the judgement of its window. The runtime's ``window.judge``, in JSONata.
+"""What a stored item says: the circuit, and its window judged. The runtime's ``window.judge``, in JSONata.
 
 The result is the variable ``$seen``. Times that are not stored are 0 in it and not null: JSONata refuses to
 compare with null, and 0 means the same to every comparison here. ``closed_at`` 0 is long over, ``retry_at`` 0
@@ -45,11 +45,12 @@ def bucket(moment: str, policy: BreakerPolicy) -> str:
     return f"$floor({moment} * {BUCKETS} / {literal(policy.window_seconds)})"
 
 
-def seen(item: str, policy: BreakerPolicy, *, typical_seconds: str) -> str:
+def seen(item: str, policy: BreakerPolicy, *, typical_seconds: str, unless: str = "false") -> str:
     """An expression for ``$seen``.
 
     :param item: an expression for the item, as DynamoDB has it
     :param typical_seconds: an expression for how long a good call takes
+    :param unless: a condition under which the window is not judged
     """
     return f"""(
         $item := {item};
@@ -63,7 +64,9 @@ def seen(item: str, policy: BreakerPolicy, *, typical_seconds: str) -> str:
         $state := $text_of('state', 'CLOSED');
         $closed_at := $number_of('closed_at');
         $cells := {_cells("$item")};
-        $judgement := $state = 'CLOSED' and $count($cells) > 0 ? {_judgement(policy, typical_seconds)} : {_CALM};
+        $judgement := $state = 'CLOSED' and $count($cells) > 0 and $not({unless})
+            ? {_judgement(policy, typical_seconds)}
+            : {_CALM};
         $merge([$judgement, {{
             'state': $state,
             'version': $number_of('version'),

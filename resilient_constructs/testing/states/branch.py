@@ -1,4 +1,4 @@
-"""The states of one scope, run one after the other: the machine's own, a Parallel's branch, a Map's iteration."""
+"""The states of one scope, one after the other: the machine's, a Parallel's branch, a Map's iteration."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .pending import Pending, TaskCall, Waiting
 from .times import seconds_of, timestamp
 
 if TYPE_CHECKING:
+    from .crowd import Run
     from .execution import Execution
 
 __all__ = ["Branch"]
@@ -142,6 +143,8 @@ class Branch:
         self._wait(until, lambda: self._leave(self._input), is_retry=False)
 
     def _do_task(self) -> None:
+        if self.state["Resource"].endswith(".waitForTaskToken"):
+            self.context["Task"] = {"Token": f"{self.execution.name}/{len(self.execution.visited)}"}
         arguments = self.field("Arguments") if "Arguments" in self.state else self._input
         _check_size(arguments, f"the arguments of {self._name}")
         call = TaskCall(
@@ -174,7 +177,7 @@ class Branch:
             raise StatesError(
                 QUERY, f"{self._name}: MaxConcurrency is {most!r}; allowed: whole numbers, from 0"
             )
-        runs = []
+        runs: list[Run] = []
         for index, item in enumerate(items):
             extra = {"Map": {"Item": {"Index": index, "Value": item}}}
             data = item

@@ -8,9 +8,9 @@ from typing import Any
 from .branch import Branch
 from .errors import StatesError
 
-__all__ = ["Crowd"]
+__all__ = ["Crowd", "Run"]
 
-_Run = tuple[Mapping[str, Any], Any, Mapping[str, Any]]
+Run = tuple[Mapping[str, Any], Any, Mapping[str, Any]]
 
 
 class Crowd:
@@ -21,7 +21,7 @@ class Crowd:
     :param most: how many at once; 0 for all
     """
 
-    def __init__(self, owner: Branch, runs: list[_Run], most: int) -> None:
+    def __init__(self, owner: Branch, runs: list[Run], most: int) -> None:
         self._owner = owner
         self._runs = runs
         self._most = most or len(runs)

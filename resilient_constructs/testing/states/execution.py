@@ -24,8 +24,8 @@ class Execution:
     :ivar error: the name of the error that it failed with
     :ivar cause: that error's cause
     :ivar pending: what it waits for, now
-    :ivar visited: the states that it entered, in order; a retrier's repetition once more. Each is a transition
-        that Standard workflows are billed for: https://aws.amazon.com/step-functions/pricing/
+    :ivar visited: the states that it entered, in order; a retrier's repetition once more. Each is one
+        transition, which Standard workflows are billed for: https://aws.amazon.com/step-functions/pricing/
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""JSONata as Step Functions has it: in strings ``{% … %}``, with ``$states``, variables and six more functions.
+"""JSONata as Step Functions has it: in ``{% … %}``, with ``$states``, variables and six more functions.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 """
@@ -8,19 +8,21 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from jsonata.jsonata import Jsonata
-from jsonata.utils import Utils
+from jsonata.jsonata import Jsonata  # type: ignore[import-untyped]
+from jsonata.utils import Utils  # type: ignore[import-untyped]
 
 from .errors import QUERY, StatesError
 
 __all__ = ["Expressions", "Moment", "is_expression"]
 
 _LARGEST_EXACT = 2**53
+_VARIABLE = re.compile(r"\$(\w+)")
 _HASHES = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
 
 
@@ -45,6 +47,7 @@ class Expressions:
 
     def __init__(self) -> None:
         self._compiled: dict[str, Any] = {}
+        self._mentioned: dict[str, frozenset[str]] = {}
         self._moment = Moment(lambda: 0.0, lambda: 0.0)
 
     def compile(self, text: str) -> Any:
@@ -64,6 +67,7 @@ class Expressions:
             compiled.output_convert_nulls = False
             self._add_functions(compiled)
             self._compiled[text] = compiled
+            self._mentioned[text] = frozenset(_VARIABLE.findall(text))
         return compiled
 
     def evaluate(self, template: Any, values: Mapping[str, Any], moment: Moment, where: str) -> Any:
@@ -84,10 +88,14 @@ class Expressions:
         self._moment = moment
         try:
             compiled = self.compile(template)
-            result = compiled.evaluate(None, {name: _with_nulls(value) for name, value in values.items()})
+            # What is not mentioned need not be made ready: an execution has a dozen variables.
+            mentioned = {
+                name: _with_nulls(values[name]) for name in self._mentioned[template] & values.keys()
+            }
+            result = compiled.evaluate(None, mentioned)
         except StatesError:
             raise
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001  whatever the engine raises, the expression is to blame
             raise StatesError(QUERY, f"The JSONata expression of '{where}' threw an error: {fault}") from None
         if result is None:
             raise StatesError(QUERY, f"The JSONata expression of '{where}' returned nothing (undefined).")

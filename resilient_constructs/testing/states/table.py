@@ -52,8 +52,7 @@ class Table:
     ) -> dict[str, Any]:
         """Change the item.
 
-        :raises StatesError: DynamoDB.ConditionalCheckFailedException, and DynamoDB.ValidationException for what
-            DynamoDB refuses
+        :raises StatesError: DynamoDB.ConditionalCheckFailedException, DynamoDB.ValidationException
         """
         unknown = more.keys() - {"TableName", "ReturnValuesOnConditionCheckFailure"}
         if unknown:
@@ -103,7 +102,7 @@ def _holds(condition: str, item: Mapping[str, Any], names: _Names) -> bool:
 
 def _updated(item: Item, expression: str, names: _Names) -> Item:
     parts = _CLAUSE.split(expression)
-    if parts[0].strip() or len(parts) < 3:  # noqa: PLR2004
+    if parts[0].strip() or len(parts) < 3:
         raise StatesError("DynamoDB.ValidationException", f"an update that is not known here: {expression}")
     new, touched = dict(item), set[str]()
     for verb, clause in zip(parts[1::2], parts[2::2], strict=True):
