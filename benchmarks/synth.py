@@ -23,6 +23,9 @@ __all__ = ["run"]
 COPIES = (1, 10, 50)
 # of one construct in one stack; the difference is what a copy costs, the rest what its stack costs once
 FEW, MANY = 10, 20
+# Made of others: a function with its queues and mappings, and a state machine. Its figure is told, and not
+# held to the goal of a single construct; a stack has room for fewer of them.
+COMPOSED = {"BreakerWorkflow": (4, 8)}
 GOAL = {"ratio_per_resource_50": 1.0, "jsii_per_copy": 25.0}
 
 Measured = Mapping[str, Any]
@@ -43,7 +46,11 @@ def run(repeats: int, tell: Callable[[str], None]) -> Result:
         tell(f"repeat {repeat} of {repeats} done")
     chains = {key: _medians(values) for key, values in taken.items()}
     validated = {app: _measure(app, 10, validate=True) for app in apps}
-    singles = {name: (_measure(f"only:{name}", FEW), _measure(f"only:{name}", MANY)) for name in CONSTRUCTS}
+    singles = {
+        name: (_measure(f"only:{name}", few), _measure(f"only:{name}", many))
+        for name in CONSTRUCTS
+        for few, many in (_counts(name),)
+    }
     return _result(chains, validated, singles)
 
 
@@ -74,9 +81,14 @@ def _per_resource(measured: Measured, key: str = "seconds") -> float:
     return float(measured[key]) / int(measured["resources"])
 
 
-def _slope(few: Measured, many: Measured, key: str) -> float:
+def _counts(name: str) -> tuple[int, int]:
+    return COMPOSED.get(name, (FEW, MANY))
+
+
+def _slope(name: str, few: Measured, many: Measured, key: str) -> float:
     """What one more copy adds, synth included."""
-    return float(many[key] - few[key]) / (MANY - FEW)
+    less, more = _counts(name)
+    return float(many[key] - few[key]) / (more - less)
 
 
 def _result(
@@ -86,10 +98,10 @@ def _result(
 ) -> Result:
     most = max(COPIES)
     ours, plain = chains["ours", most], chains["plain", most]
-    per_copy = {name: _slope(few, many, "requests") for name, (few, many) in singles.items()}
+    per_copy = {name: _slope(name, few, many, "requests") for name, (few, many) in singles.items()}
     figures: dict[str, Any] = {
         "ratio_per_resource_50": round(_per_resource(ours) / _per_resource(plain), 3),
-        "jsii_per_copy": round(max(per_copy.values()), 1),
+        "jsii_per_copy": round(max(each for name, each in per_copy.items() if name not in COMPOSED), 1),
         "cpu_ratio_per_resource_50": round(
             _per_resource(ours, "cpu_seconds") / _per_resource(plain, "cpu_seconds"), 3
         ),
@@ -145,9 +157,9 @@ def _tables(
             [
                 name,
                 per_copy[name],
-                int(few["requests"] - FEW * per_copy[name]),
-                _slope(few, many, "resources"),
-                1000 * _slope(few, many, "seconds"),
+                int(few["requests"] - _counts(name)[0] * per_copy[name]),
+                _slope(name, few, many, "resources"),
+                1000 * _slope(name, few, many, "seconds"),
             ]
             for name, (few, many) in singles.items()
         ],

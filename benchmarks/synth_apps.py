@@ -33,6 +33,7 @@ CONSTRUCTS = (
     "StorageFirstApiToQueue",
     "FlowControlledConsumer",
     "FanOutBus",
+    "BreakerWorkflow",
 )
 Build = Callable[[App, int, JsiiCount], int]
 Shared = Callable[[Stack], object]

@@ -9,6 +9,9 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from resilient_constructs import (
+    BreakerPolicy,
+    BreakerWorkflow,
+    Downstream,
     FanOutBus,
     FlowControlledConsumer,
     Handler,
@@ -17,6 +20,7 @@ from resilient_constructs import (
     ResilientFunction,
     Route,
     StorageFirstApi,
+    Work,
 )
 
 from .synth_apps import HANDLER, ORDER
@@ -64,8 +68,23 @@ def _bus(scope: Construct, name: str, on_call: OnCall) -> None:
     bus.subscribe("Work", _a_queue(scope), detail_type=["OrderPlaced"])
 
 
+def _workflow(scope: Construct, name: str, on_call: OnCall) -> None:
+    ocr, work = _called(scope)
+    BreakerWorkflow(scope, name, work=work, downstream=ocr, on_call=on_call)
+
+
+_CALLED: dict[Construct, tuple[Downstream, Work]] = {}
 _BUSES: dict[Construct, FanOutBus] = {}
 _QUEUES: dict[Construct, sqs.Queue] = {}
+
+
+def _called(scope: Construct) -> tuple[Downstream, Work]:
+    if scope not in _CALLED:
+        handler = Handler.from_directory(HANDLER, "work.do")
+        work = Work.function(ResilientFunction(scope, "Work", handler=handler))
+        ocr = Downstream(scope, "Ocr", requests_per_second=10, breaker=BreakerPolicy())
+        _CALLED[scope] = ocr, work
+    return _CALLED[scope]
 
 
 def _a_bus(scope: Construct) -> FanOutBus:
@@ -86,4 +105,5 @@ ONLY: Mapping[str, Callable[[Construct, str, OnCall], None]] = {
     "StorageFirstApiToQueue": _api_to_queue,
     "FlowControlledConsumer": _consumer,
     "FanOutBus": _bus,
+    "BreakerWorkflow": _workflow,
 }

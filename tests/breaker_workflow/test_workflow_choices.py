@@ -9,7 +9,7 @@ import pytest
 from aws_cdk import App, CfnParameter, Duration, Stack
 from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Annotations, Match
-from workflow_parts import KINDS, a_function, make_downstream, make_function
+from workflow_kinds import KINDS, a_function, make_downstream, make_function
 
 from resilient_constructs import BreakerWorkflow, Downstream, Parking, Retry, Work
 

@@ -16,7 +16,7 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk.assertions import Template
 from resilient_runtime.settings import Settings
-from workflow_parts import (
+from workflow_kinds import (
     KINDS,
     a_function,
     actions_of,

@@ -128,7 +128,7 @@ def test_an_impossible_pace_is_refused(given: dict[str, int], fault: str) -> Non
     """Each is named with its range."""
     faults = Faults("BreakerWorkflow 'Analyse'")
     arguments = {"starts_per_second": None, "max_concurrency": None, **given}
-    choose_pace(faults, downstream=None, parks=False, **arguments)  # type: ignore[arg-type]
+    choose_pace(faults, downstream=None, parks=False, **arguments)
     assert faults.found[0].startswith(fault)
 
 

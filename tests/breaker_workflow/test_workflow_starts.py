@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aws_cdk import App, Duration, Stack
 from aws_cdk.assertions import Template
-from workflow_parts import a_function, make_downstream
+from workflow_kinds import a_function, make_downstream
 
 from resilient_constructs import (
     Authorization,

@@ -12,7 +12,7 @@ from aws_cdk import App, Duration, Stack
 from aws_cdk.assertions import Template
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
-from workflow_parts import (
+from workflow_kinds import (
     EXPRESS_KINDS,
     KINDS,
     machines_in,
@@ -51,7 +51,7 @@ def machine(form: str) -> Mapping[str, Any]:
     BreakerWorkflow(stack, "Analyse", work=work, express=form.startswith("express"), **given)
     template = Template.from_stack(stack).to_json()
     ((_, found),) = machines_in(template)
-    return found
+    return dict(found)
 
 
 def tasks_of(form: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aws_cdk import App, CfnParameter, Duration, Stack
 from aws_cdk import aws_lambda as lambda_
-from workflow_parts import (
+from workflow_kinds import (
     EXPRESS_KINDS,
     HANDLER,
     KINDS,
