@@ -19,6 +19,7 @@ from typing import Any
 from aws_cdk import Acknowledgment, CfnResource, Stack, Validations
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct, IConstruct
@@ -285,6 +286,10 @@ def _fits(row: Known, resource: CfnResource) -> bool:
         return False
     if isinstance(resource, iam.CfnRole):
         return bool(resource.policies)
+    if isinstance(resource, lambda_.CfnFunction):
+        return row.rule != "LambdaConcurrency" or resource.reserved_concurrent_executions is None
+    if isinstance(resource, lambda_.CfnEventSourceMapping):
+        return resource.destination_config is None
     if isinstance(resource, events.CfnRule):
         return any("deadLetterConfig" not in target for target in _resolved(resource, resource.targets))
     if isinstance(resource, sfn.CfnStateMachine):
