@@ -10,6 +10,7 @@ from aws_cdk import App
 from aws_cdk.assertions import Template
 
 from examples.courier import CourierStack
+from examples.documents import DocumentsStack
 
 __all__ = ["TEMPLATES", "resources"]
 
@@ -19,7 +20,12 @@ def _courier() -> dict[str, Any]:
     return dict(Template.from_stack(CourierStack(App(), "Courier")).to_json())
 
 
-TEMPLATES: dict[str, Callable[[], dict[str, Any]]] = {"Courier": _courier}
+@cache
+def _documents() -> dict[str, Any]:
+    return dict(Template.from_stack(DocumentsStack(App(), "Documents")).to_json())
+
+
+TEMPLATES: dict[str, Callable[[], dict[str, Any]]] = {"Courier": _courier, "Documents": _documents}
 """By the name that ``cdk list`` shows."""
 
 

@@ -20,6 +20,7 @@ from configured_consumer import configure
 from guarded_consumer import guard
 
 from examples.courier import CourierStack
+from examples.documents import DocumentsStack
 from resilient_constructs import Handler, OnCall, ResilientFunction
 from resilient_constructs.nag import acknowledge
 
@@ -204,3 +205,13 @@ def test_workflows_findings_are_known() -> None:
     acknowledge(on_call, *ours)
     paths = tuple(f"{one.node.path}/" for one in ours)
     assert {finding for finding in findings_of(stack) if finding[0].startswith(paths)} == set()
+
+
+def test_the_documents_findings_are_acknowledged_and_nothing_else() -> None:
+    """As for the courier: exactly the findings, each on its own resource, and each with a reason."""
+    written: list[Acknowledged] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Validations, "of", staticmethod(lambda construct: _Pen(construct, written)))
+        stack = DocumentsStack(App(), "Documents")
+    assert sorted(one.finding for one in written) == sorted(findings_of(stack))
+    assert {one.finding for one in written if len(one.reason.split()) < FEWEST_WORDS} == set()
