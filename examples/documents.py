@@ -167,12 +167,16 @@ def _bucket(scope: Construct) -> s3.Bucket:
         ],
     )
     # Not event_bridge_enabled=True: that makes a function with leave to reconfigure any bucket.
-    resource = bucket.node.default_child
-    assert isinstance(resource, s3.CfnBucket)
-    resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+    _resource(bucket).notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
         event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
     )
     return bucket
+
+
+def _resource(bucket: s3.Bucket) -> s3.CfnBucket:
+    resource = bucket.node.default_child
+    assert isinstance(resource, s3.CfnBucket)
+    return resource
 
 
 def _table(scope: Construct) -> dynamodb.Table:
@@ -222,7 +226,7 @@ def _without_result(analyse: BreakerWorkflow) -> Mapping[str, Any]:
 
 def _allow(
     function: lambda_.IFunction,
-    bucket: s3.IBucket,
+    bucket: s3.Bucket,
     *,
     get: list[str],
     put: list[str],
@@ -276,7 +280,7 @@ def _acknowledge_prefixes(function: lambda_.IFunction, bucket: s3.Bucket, prefix
         "Objects cannot be granted but by their prefix: which documents will come is not known, and each "
         "prefix holds one kind of object of this pipeline alone."
     )
-    name = Stack.of(bucket).get_logical_id(bucket.node.default_child)
+    name = Stack.of(bucket).get_logical_id(_resource(bucket))
     ids = {f"AwsSolutions-IAM5[Resource::<{name}.Arn>/{prefix}*]": ours for prefix in prefixes}
     role = function.role
     assert role is not None

@@ -156,7 +156,7 @@ def test_environments_are_cured_and_handlers_interrupted(function: dict[str, Any
 
 
 def test_no_function_may_change_itself_or_another() -> None:
-    """No role is granted anything of Lambda's own API unless asked for, but to pause what feeds a function."""
+    """No role is granted anything of Lambda's own API unless asked for, but to pause a function's source."""
     documents = [policy["PolicyDocument"] for _, policy in resources("AWS::IAM::Policy")]
     actions = {action for one in documents for each in one["Statement"] for action in _listed(each["Action"])}
     assert actions

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .pdfs import Document, text_of
-from .watch import Watch
+from .watch import Letter, Watch
 
 __all__ = ["Account", "Fate", "account"]
 
@@ -48,9 +48,11 @@ class Account:
     """What became of all of them.
 
     :param fates: one for each document
+    :param letters: every dead letter
     """
 
     fates: tuple[Fate, ...]
+    letters: tuple[Letter, ...]
 
     @property
     def pages(self) -> int:
@@ -88,13 +90,13 @@ class Account:
 
 def account(watch: Watch, documents: Sequence[Document]) -> Account:
     """Compare what was sent with what is there."""
-    letters = [letter.text for letter in watch.letters()]
+    letters = watch.letters()
     manifests = {manifest["source"]: manifest for manifest in map(watch.read, watch.keys("manifests/"))}
     fates = []
     for document in documents:
         key = f"incoming/{document.name}.pdf"
         manifest = manifests.get(key, {"pages": None})
-        naming = sum(1 for text in letters if document.name in text)
+        naming = sum(1 for letter in letters if document.name in letter.text)
         if manifest["pages"] is None:
             explained = {0: str(manifest["refused"])} if "refused" in manifest else {}
             pages = None if document.truncated else document.pages
@@ -112,4 +114,4 @@ def account(watch: Watch, documents: Sequence[Document]) -> Account:
                 wrong=len(results) - len(right),
             )
         )
-    return Account(fates=tuple(fates))
+    return Account(fates=tuple(fates), letters=tuple(letters))
