@@ -13,7 +13,7 @@ __all__ = ["failure", "first_of_giving_up", "giving_up", "parking"]
 
 _SEND_SECONDS = 10
 _MOST_WAITS = 2_000
-"""How often one execution waits for an open circuit. Each time is nine events of its history, which ends at
+"""How often one execution waits for an open circuit. Each time is eleven events of its history, which ends at
 25,000; https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
 
 _JITTER_SECONDS = 5
