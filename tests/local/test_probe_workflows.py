@@ -427,3 +427,30 @@ def test_an_inline_map_has_bounded_concurrency(flows: Workflows, tmp_path: Path)
     assert found[1] == "KeyError"
     assert max(one for one in found if one != "KeyError") <= 2
     assert len(found) == 6
+
+
+def test_an_assign_sees_the_variables_as_they_were(flows: Workflows) -> None:
+    """Two of them can change places."""
+    machine = flows.machine(
+        {
+            "Before": {"Type": "Pass", "Assign": {"a": 1, "b": 2}, "Next": "Change"},
+            "Change": {"Type": "Pass", "Assign": {"a": "{% $b %}", "b": "{% $a %}"}, "Next": "End"},
+            "End": {"Type": "Succeed", "Output": "{% [$a, $b] %}"},
+        }
+    )
+    assert flows.output(flows.run(machine)) == [2, 1]
+
+
+def test_a_choice_that_takes_its_default_has_an_output(flows: Workflows) -> None:
+    """The state's own; a rule that holds has its own as well."""
+    states = {
+        "Which": {
+            "Type": "Choice",
+            "Choices": [{"Condition": "{% $states.input > 1 %}", "Output": "many", "Next": "End"}],
+            "Output": "{% 'one of ' & $string($states.input) %}",
+            "Default": "End",
+        },
+        "End": {"Type": "Succeed"},
+    }
+    machine = flows.machine(states)
+    assert [flows.output(flows.run(machine, n)) for n in (1, 2)] == ["one of 1", "many"]

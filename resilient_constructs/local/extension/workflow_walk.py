@@ -1,10 +1,13 @@
 """An execution's way through its states, from the first, or from the one that a redrive goes on with.
 
 AWS: TimeoutSeconds of the state machine ends an execution as TIMED_OUT, an express one's after five minutes.
-What a state gives on is 256 KiB at most. The context tells of redrives. A branch, or an item of a map, has
-variables of its own, and a Parallel state has Arguments, Output and Assign.
-ministack 1.5.33: has neither timeout nor limit, and begins with the first state always; branches share their
-variables and where they are; ignores JSONata in Parallel, and in Succeed within a branch.
+What a state gives on is 256 KiB at most. The context tells of redrives. All expressions of a state see the
+variables as they were when it was entered. A branch, or an item of a map, has variables of its own, and a
+Parallel state has Arguments, Output and Assign.
+ministack 1.5.33: has neither timeout nor limit, and begins with the first state always; an Assign sees what
+it has assigned before; branches share their variables and where they are; ignores JSONata in Parallel, in Succeed
+within a branch, and the Output of a Choice that takes its Default.
+https://docs.aws.amazon.com/step-functions/latest/dg/workflow-variables.html
 https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
@@ -44,6 +47,15 @@ def close() -> None:
         sfn._apply_state_assign(state, value, context, result=results)
         return output, sfn._next_or_end(state)
 
+    choice = sfn._execute_choice
+
+    def choose(state: dict[str, Any], value: Any, context: Any = None) -> Any:
+        if sfn._state_query_language(state, context) != "JSONata":
+            return choice(state, value, context)
+        return _choose(state, value, context)
+
+    sfn._execute_choice = choose
+    sfn._apply_state_assign = _assign
     sfn._run_parallel_branches = run_branches
     sfn._run_sub_machine = _branch
 
@@ -121,6 +133,32 @@ def _through(run: Run, definition: dict[str, Any], machine: dict[str, Any]) -> N
         {"executionSucceededEventDetails": {"output": output}},
         output=output,
     )
+
+
+def _choose(state: dict[str, Any], value: Any, context: Any) -> tuple[Any, str]:
+    """The first rule that holds decides; where none does, the state's own Output and Assign count."""
+    rules = state.get("Choices", [])
+    rule = next((one for one in rules if sfn._evaluate_jsonata_choice_rule(one, value, context)), None)
+    following = state.get("Default") if rule is None else rule["Next"]
+    if following is None:
+        raise sfn._ExecutionError("States.NoChoiceMatched", "No choice rule matched and no Default")
+    taken = {**(state if rule is None else rule), "QueryLanguage": "JSONata"}
+    output = sfn._apply_jsonata_output(taken, value, context, default=value)
+    _assign(taken, value, context)
+    return output, following
+
+
+def _assign(
+    state: dict[str, Any], value: Any, context: Any, result: Any = None, error_output: Any = None
+) -> None:
+    """All of a state's Assign at once."""
+    if context is None or sfn._state_query_language(state, context) != "JSONata":
+        return
+    assigned = {
+        name: sfn._apply_jsonata_template(template, value, context, result=result, error_output=error_output)
+        for name, template in (state.get("Assign") or {}).items()
+    }
+    context.setdefault("variables", {}).update(assigned)
 
 
 def _branch(states: dict[str, Any], start: str | None, value: Any, execution: Any, context: Any) -> Any:
