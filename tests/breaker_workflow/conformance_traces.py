@@ -6,7 +6,8 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from conformance_worlds import NAME, WORK_SECONDS, Downstream, Machines, Runtime, Time, World, comparable
+from conformance_programs import Runtime
+from conformance_worlds import NAME, WORK_SECONDS, Downstream, Machines, Time, World, comparable
 from resilient_runtime.breaker import BreakerPolicy, Circuit, CircuitState, order
 from resilient_runtime.breaker.window import Bucket, bucket_of
 
