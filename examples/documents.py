@@ -116,10 +116,10 @@ class DocumentsStack(Stack):
             work=Work.function(reader),
             downstream=ocr,
             throttles=["OcrBusy"],
-            # Hours are fine, so a page is tried for an hour and more before somebody has to look at it.
+            # Hours are fine: a page is tried for an hour on average before somebody has to look at it.
             retries=[
                 Retry(errors=["OcrBusy"], attempts=50, longest=Duration.minutes(2)),
-                Retry(attempts=10, longest=Duration.minutes(10)),
+                Retry(attempts=20, longest=Duration.minutes(10)),
             ],
             on_call=on_call,
         )
