@@ -131,7 +131,9 @@ def _record_calls_from_outside() -> None:
         denied = enforce(access_key, action, service, region, resource_arn=resource_arn, **options)
         caller = iam_evaluator.resolve_caller_identity(access_key)
         principal = caller["userArn"] if caller else "anonymous"
-        _write(principal, action, resource_arn, denied is None, {})
+        known = options.get("service_context") or {}  # what conditions may ask for, s3:prefix for example
+        context = {key: value for key, value in known.items() if isinstance(value, str)}
+        _write(principal, action, resource_arn, denied is None, context)
         if denied is None and action in _USES_OF_A_QUEUES_KEY:
             record_key_use(principal, resource_arn, _USES_OF_A_QUEUES_KEY[action])
         if denied is None and action in _KEYS_OF_VALUES:

@@ -5,8 +5,8 @@ What a state gives on is 256 KiB at most. The context tells of redrives. All exp
 variables as they were when it was entered. A branch, or an item of a map, has variables of its own, and a
 Parallel state has Arguments, Output and Assign.
 ministack 1.5.33: has neither timeout nor limit, and begins with the first state always; an Assign sees what
-it has assigned before; branches share their variables and where they are; ignores JSONata in Parallel, in Succeed
-within a branch, and the Output of a Choice that takes its Default.
+it has assigned before; branches share their variables and where they are; ignores JSONata in Parallel, in
+Succeed within a branch, and the Output of a Choice that takes its Default.
 https://docs.aws.amazon.com/step-functions/latest/dg/workflow-variables.html
 https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
