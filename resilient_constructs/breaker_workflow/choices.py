@@ -69,7 +69,9 @@ def choose(
     work.check(faults, express=express)
     if isinstance(fallback, Work):
         fallback.check(faults, express=express)
-    asked = (Retry(),) if retries is None else tuple(retries)
+    # three attempts of a minute are what five minutes have room for
+    usual = Retry(attempts=2) if express else Retry()
+    asked = (usual,) if retries is None else tuple(retries)
     check_retries(faults, asked)
     check_names(faults, "rejects", rejects)
     check_names(faults, "throttles", throttles)
@@ -80,9 +82,14 @@ def choose(
         faults.add("parking", str(parking), allowed, BASICS_PAGE)
     rules = () if faults.found else tuple(retry.rule() for retry in asked)
     longest = _longest(work, rules)
+    limit = _choose_timeout(faults, timeout, longest, express=express)
+    for each in (work, *([fallback] if isinstance(fallback, Work) else ())):
+        if timeout is not None and limit < each.task.timeout_seconds:
+            allowed = f"at least the {each.task.timeout_seconds:,} seconds that one call may take"
+            faults.add("timeout", limit, allowed, TIMEOUT.page)
     return Chosen(
         retries=rules,
-        timeout=_choose_timeout(faults, timeout, longest, express=express),
+        timeout=limit,
         longest=longest,
         keep_parked=_whole(faults, KEEP_PARKED, keep_parked_for),
         alarm_age=_whole(faults, ALARM_AGE, alarm_when_older_than),

@@ -56,7 +56,7 @@ class BreakerWorkflow(ReachedWorkflow):
     :param work: what is called; ``Work.function(…)``, ``Work.http(…)`` …
     :param downstream: what lies behind the call: its rate, its breaker. Default: neither
     :param retries: when the call is made again; ``[]`` for never. Default: any error five times, after up to
-        2, 4, 8, 16 and 32 seconds
+        2, 4, 8, 16 and 32 seconds; Express: twice
     :param rejects: names of errors that say no to this one work: dead-letter at once, counted against nobody.
         Default: ``Reject``, and what the kind of work says
     :param throttles: names of errors that ask for fewer calls: tried again, counted against nobody. Default:

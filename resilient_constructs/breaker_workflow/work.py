@@ -100,6 +100,7 @@ class Work:
         query: Mapping[str, str] | None = None,
         may_call: str | None = None,
         output: object = "{% $states.result.ResponseBody %}",
+        error_of_result: str | None = None,
         timeout: Duration | None = None,
     ) -> Work:
         """Call an HTTPS endpoint without a Lambda function.
@@ -128,6 +129,8 @@ class Work:
         :param may_call: which addresses the role may call, with ``*``; needed where ``url`` is an expression.
             Default: exactly ``url``
         :param output: what the execution gives back. Default: the answer's body
+        :param error_of_result: for endpoints that answer 200 and mean an error: JSONata without ``{% %}``
+            over ``$states.result`` that gives the error's name, or ``''``. Default: 2xx is a success
         :param timeout: how long the call may take, at most a minute. Default: a minute
 
         https://docs.aws.amazon.com/step-functions/latest/dg/call-https-apis.html
@@ -142,6 +145,7 @@ class Work:
             query=query,
             may_call=may_call,
             output=output,
+            error_of_result=error_of_result,
             timeout=timeout,
         )
 
@@ -156,6 +160,7 @@ class Work:
         iam_actions: Sequence[str] | None = None,
         errors_of: str | None = None,
         output: object | None = None,
+        error_of_result: str | None = None,
         timeout: Duration | None = None,
     ) -> Work:
         """Call an action of any AWS service, such as ``textract`` ``analyzeDocument``.
@@ -171,6 +176,9 @@ class Work:
         :param iam_actions: what the role must be allowed. Default: the action under the service's own name
         :param errors_of: what the names of its errors begin with. Default: the service, capitalised
         :param output: what the execution gives back. Default: the whole answer
+        :param error_of_result: for actions that succeed and mean an error, such as ``PutEvents``: JSONata
+            without ``{% %}``, ``$states.result.FailedEntryCount > 0 ? 'NotPut' : ''``. Default: an answer is
+            a success
         :param timeout: how long the call may take. Default: a minute
 
         https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html
@@ -184,6 +192,7 @@ class Work:
             iam_actions=iam_actions,
             errors_of=errors_of,
             output=output,
+            error_of_result=error_of_result,
             timeout=timeout,
         )
 

@@ -54,6 +54,7 @@ def action(
     iam_actions: Sequence[str] | None,
     errors_of: str | None,
     output: object | None,
+    error_of_result: str | None,
     timeout: Duration | None,
 ) -> Work:
     """See ``Work.action``."""
@@ -77,6 +78,7 @@ def action(
             arguments=dict(arguments),
             output=output,
             timeout_seconds=limit,
+            error_of_result=error_of_result,
             platform_retries=(PlatformRetry(errors=(f"{family}.SdkClientException",)),),
         ),
         statements=(

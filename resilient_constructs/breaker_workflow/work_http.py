@@ -61,6 +61,7 @@ def http(
     query: Mapping[str, str] | None,
     may_call: str | None,
     output: object,
+    error_of_result: str | None,
     timeout: Duration | None,
 ) -> Work:
     """See ``Work.http``."""
@@ -87,6 +88,7 @@ def http(
             arguments=arguments,
             output=output,
             timeout_seconds=limit,
+            error_of_result=error_of_result,
             platform_retries=(_PASSING,),
         ),
         statements=(

@@ -9,7 +9,7 @@ import pytest
 from aws_cdk import App, CfnParameter, Duration, Stack
 from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Annotations, Match
-from workflow_kinds import KINDS, a_function, make_downstream, make_function
+from workflow_kinds import EXPRESS_KINDS, KINDS, a_function, make_downstream, make_function
 
 from resilient_constructs import BreakerWorkflow, Downstream, Parking, Retry, Work
 
@@ -125,6 +125,19 @@ def test_a_timeout_that_is_shorter_than_all_attempts_is_warned_of(stack: Stack) 
     Annotations.from_stack(stack).has_warning(
         "/Shop/Analyse", Match.string_like_regexp("timeout is 120 s, but all attempts .* may take 362 s")
     )
+
+
+def test_a_timeout_has_room_for_one_call(stack: Stack) -> None:
+    """An execution that ends before its only call could is refused."""
+    with pytest.raises(ValueError, match="timeout is 10; allowed: at least the 50 seconds that one call"):
+        BreakerWorkflow(stack, "Analyse", work=a_function(stack), timeout=Duration.seconds(10))
+
+
+@pytest.mark.parametrize("kind", EXPRESS_KINDS)
+def test_an_express_workflows_usual_attempts_fit_into_five_minutes(stack: Stack, kind: str) -> None:
+    """Nothing is warned of where nothing was asked for."""
+    BreakerWorkflow(stack, "Analyse", work=KINDS[kind](stack), express=True)
+    Annotations.from_stack(stack).has_no_warning("/Shop/Analyse", Match.any_value())
 
 
 def test_connections_are_only_held_on_average(stack: Stack) -> None:

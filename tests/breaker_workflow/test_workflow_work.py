@@ -210,6 +210,17 @@ def test_an_action_is_called_by_its_own_name(stack: Stack) -> None:
     assert "Textract.ValidationException" in work.rejects
 
 
+def test_an_answer_may_mean_an_error(stack: Stack) -> None:
+    """What services say inside a successful answer reaches the breaker by an expression."""
+    expression = "$states.result.FailedEntryCount > 0 ? 'NotPut' : ''"
+    put = Work.action("eventbridge", "putEvents", {}, resources=["*"], error_of_result=expression)
+    called = Work.http(
+        "https://api.example.com/", connection=make_connection(stack), error_of_result="'Never'"
+    )
+    assert put.task.error_of_result == expression
+    assert called.task.error_of_result == "'Never'"
+
+
 def test_an_actions_errors_may_have_another_family(stack: Stack) -> None:
     """Where the service's name is written differently in its errors, it can be said."""
     work = Work.action(
