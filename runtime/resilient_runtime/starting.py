@@ -66,6 +66,7 @@ class Starter:
     :param pacer: waits for this environment's turns. Default: it is not paced
     :param rate: starts a second of this environment
     :param records: is told of what had been started before
+    :param machine: the ARN of what is started, by which the ends of its own executions are known
     """
 
     def __init__(
@@ -73,12 +74,14 @@ class Starter:
         executions: StartsExecutions,
         claims: KeepsInputs | None,
         *,
+        machine: str | None = None,
         pacer: Pacer | None = None,
         rate: float | None = None,
         clock: Clock = SYSTEM_CLOCK,
         records: RareRecords | None = None,
     ) -> None:
         self._executions = executions
+        self._machine = machine
         self._claims = claims
         self._pacer = pacer
         # One caller: the rate is this environment's own, the others have theirs.
@@ -94,7 +97,7 @@ class Starter:
         :raises Reject: when no execution can be started with this message
         :raises Exception: when it is not known to have started; the message returns
         """
-        work = work_of(body, call)
+        work = work_of(body, call, machine=self._machine)
         try:
             text = as_text(wrapped(work))
         except ValueError as error:
@@ -162,6 +165,7 @@ def starter_from(env: Mapping[str, str], *, emit: Callable[[str], None] | None =
     return Starter(
         Executions(arn or ""),
         S3Claims(bucket or ""),
+        machine=arn,
         pacer=Pacer() if paced else None,
         rate=paced or None,
         records=RareRecords(

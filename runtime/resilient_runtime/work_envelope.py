@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .call import Call
+from .reject import Reject
 
 __all__ = [
     "LARGEST_INPUT",
@@ -46,6 +47,8 @@ _NAME = re.compile(r"[0-9A-Za-z_-]{1,80}").fullmatch
 _OTHER = re.compile(r"[^0-9A-Za-z_-]")
 _READABLE = 39
 
+_ENDED = "Step Functions Execution Status Change"
+"""https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html"""
 _LETTER = frozenset({"input", "error", "cause", "execution"})
 
 
@@ -62,13 +65,17 @@ class Work(NamedTuple):
     about: Mapping[str, Any]
 
 
-def work_of(body: Any, call: Call) -> Work:
+def work_of(body: Any, call: Call, *, machine: str | None = None) -> Work:
     """What a message asks to be started: a new work, one that was parked, or one that was given up.
 
     The name of a new one is the message's idempotency key. A parked one has its own name and the number of
     its resumption, for Step Functions lets no two executions of a state machine have the same. An event that
     is replayed from an archive, and a dead letter that somebody moved back into the queue, are meant to run
     once more and get names of their own.
+
+    :param machine: the state machine's ARN. The event of the end of an execution of it, moved back into the
+        queue, is a dead letter too: that of a work which ended without giving itself up
+    :raises Reject: when such an event has not the input
     """
     envelope = envelope_of(body)
     if envelope is not None:
@@ -79,6 +86,9 @@ def work_of(body: Any, call: Call) -> Work:
         about = body.get("resilient")
         claim = about.get("claim") if type(about) is dict else None
         return Work(name, body["input"], {} if claim is None else {"claim": claim})
+    ended = _ended_of(body, machine)
+    if ended is not None:
+        return _once_more(ended, call)
     replay = call.event.get("replay-name") if call.event is not None else None
     key = call.idempotency_key if replay is None else f"{call.idempotency_key}-{replay}"
     return Work(execution_name(key), body, {})
@@ -153,3 +163,31 @@ def _letter_of(body: object) -> str | None:
     if len(parts) < 8 or parts[2] != "states" or parts[5] not in ("execution", "express"):
         return None
     return str(parts[7])
+
+
+def _ended_of(body: object, machine: str | None) -> Mapping[str, Any] | None:
+    """What an event says of the end of one of the machine's executions; None where it is another message."""
+    if type(body) is not dict or body.get("source") != "aws.states" or body.get("detail-type") != _ENDED:
+        return None
+    detail = body.get("detail")
+    # A workflow may well be fed with the ends of others.
+    if type(detail) is not dict or machine is None or detail.get("stateMachineArn") != machine:
+        return None
+    return detail
+
+
+def _once_more(ended: Mapping[str, Any], call: Call) -> Work:
+    text = ended.get("input")
+    if type(text) is not str:
+        # EventBridge leaves out what makes the event too large.
+        raise Reject(
+            "the event of this execution's end has not its input: run"
+            f" `resilient redrive {ended.get('executionArn')}` instead, and delete the message"
+        )
+    name = execution_name(f"{ended.get('name')}-again-{call.message_id or call.request_id}")
+    given = json.loads(text)
+    about = envelope_of(given)
+    if about is None:
+        return Work(name, given, {})
+    claim = about.get("claim")
+    return Work(name, given["input"], {} if claim is None else {"claim": claim})

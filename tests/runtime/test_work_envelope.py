@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from resilient_runtime.call import Call
+from resilient_runtime.reject import Reject
 from resilient_runtime.work_envelope import (
     LARGEST_INPUT,
     Work,
@@ -97,6 +98,50 @@ def test_an_express_executions_dead_letter_has_the_name_too() -> None:
     """Its ARN goes on after the name."""
     letter = {**GIVEN_UP, "execution": "arn:aws:states:eu-west-1:1:express:Pages:order-7:6c3b-1"}
     assert work_of(letter, CALL).name == "order-7-again-m-1"
+
+
+MACHINE = "arn:aws:states:eu-west-1:111122223333:stateMachine:Pages"
+TIMED_OUT: dict[str, Any] = {
+    "source": "aws.states",
+    "detail-type": "Step Functions Execution Status Change",
+    "detail": {
+        "executionArn": "arn:aws:states:eu-west-1:111122223333:execution:Pages:order-7",
+        "stateMachineArn": MACHINE,
+        "name": "order-7",
+        "status": "TIMED_OUT",
+        "input": '{"page": 3}',
+        "inputDetails": {"included": True},
+    },
+}
+
+
+def test_the_end_of_an_execution_that_gave_nothing_up_is_a_dead_letter() -> None:
+    """Moved back into the queue, its work is started anew, once for each message."""
+    again = work_of(TIMED_OUT, CALL, machine=MACHINE)
+    assert again.name == "order-7-again-m-1"
+    assert wrapped(again) == {"page": 3}
+
+
+def test_the_end_of_a_claimed_work_still_claims() -> None:
+    """The execution's input was the envelope, and the event has it as text."""
+    claim = {"bucket": "kept", "key": "work/1.json", "size": 300_000}
+    text = json.dumps({"resilient": {"name": "order-7", "parked": 2, "claim": claim}, "input": None})
+    ended = {**TIMED_OUT, "detail": {**TIMED_OUT["detail"], "input": text}}
+    assert wrapped(work_of(ended, CALL, machine=MACHINE)) == {"resilient": {"claim": claim}, "input": None}
+
+
+def test_the_end_of_another_machines_execution_is_an_input() -> None:
+    """A workflow may be fed with the ends of others."""
+    assert work_of(TIMED_OUT, CALL, machine="another") == Work("order-7", TIMED_OUT, {})
+    assert work_of(TIMED_OUT, CALL) == Work("order-7", TIMED_OUT, {})
+
+
+def test_an_end_without_its_input_says_what_to_do() -> None:
+    """What was too large for the event is still in the execution."""
+    detail = {**TIMED_OUT["detail"], "inputDetails": {"included": False}}
+    del detail["input"]
+    with pytest.raises(Reject, match=r"resilient redrive arn:aws:states:.*:execution:Pages:order-7"):
+        work_of({**TIMED_OUT, "detail": detail}, CALL, machine=MACHINE)
 
 
 @pytest.mark.parametrize("execution", [None, "order-7", "arn:aws:sqs:eu-west-1:1:execution:Pages:order-7"])
