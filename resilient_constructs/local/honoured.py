@@ -97,6 +97,9 @@ HONOURED: Mapping[str, frozenset[str]] = {
         "AWS::Lambda::Permission": "Action FunctionName Principal SourceAccount SourceArn",
         "AWS::Logs::LogGroup": "LogGroupName",
         "AWS::Logs::QueryDefinition": "",
+        "AWS::S3::Bucket": (
+            "BucketName NotificationConfiguration PublicAccessBlockConfiguration VersioningConfiguration"
+        ),
         "AWS::StepFunctions::StateMachine": (
             "DefinitionS3Location DefinitionString DefinitionSubstitutions RoleArn StateMachineName "
             "StateMachineType"
@@ -175,6 +178,10 @@ DIFFERENT: Mapping[str, Mapping[str | None, str]] = {
         "KmsKeyId": _NO_ENCRYPTION,
     },
     "AWS::Logs::QueryDefinition": {None: "it is accepted and kept nowhere; Logs Insights runs no query"},
+    "AWS::S3::Bucket": {
+        "BucketEncryption": _NO_ENCRYPTION,
+        "LifecycleConfiguration": "nothing expires: objects are kept until the local AWS stops",
+    },
     "AWS::SNS::Topic": {"KmsMasterKeyId": _NO_ENCRYPTION, "TracingConfig": _NO_TRACES},
     "AWS::StepFunctions::StateMachine": {
         "EncryptionConfiguration": _NO_ENCRYPTION,
@@ -235,6 +242,20 @@ NESTED: Mapping[str, tuple[Nested, ...]] = {
         ),
         Nested(
             path="LoggingConfig.LogFormat", because="Lambda's own lines are text, START and REPORT included"
+        ),
+    ),
+    "AWS::S3::Bucket": (
+        Nested(
+            path="NotificationConfiguration.LambdaConfigurations",
+            because="nobody has compared it with AWS; events through EventBridge arrive",
+        ),
+        Nested(
+            path="NotificationConfiguration.QueueConfigurations",
+            because="nobody has compared it with AWS; events through EventBridge arrive",
+        ),
+        Nested(
+            path="NotificationConfiguration.TopicConfigurations",
+            because="nobody has compared it with AWS; events through EventBridge arrive",
         ),
     ),
     "AWS::StepFunctions::StateMachine": (
