@@ -52,7 +52,7 @@ class Wishes:
     @property
     def context(self) -> Mapping[str, str]:
         """The CDK context that fits the stack to this OCR service."""
-        return {"ocr-rate": f"{self.ocr_rate:g}", "ocr-latency-ms": "500", "ocr-timeout-ms": "2000"}
+        return {"ocr-rate": f"{self.ocr_rate:g}", "ocr-latency-ms": "300", "ocr-timeout-ms": "2000"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
