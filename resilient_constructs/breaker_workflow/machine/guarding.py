@@ -18,16 +18,22 @@ from .knowledge import UNKNOWN, seen
 from .plan import MachinePlan
 from .store_tasks import change_task, count_task, read_task
 
-__all__ = ["FIRST", "guard"]
+__all__ = ["FIRST", "NO_LEASE", "guard"]
 
 _TRIES = 4
 """How often a change is decided anew after somebody else was quicker; as in ``Breaker``."""
 
-_LEASE = "($states.context.Execution.Id & '@' & $string($millis() / 1000))"
+# Two expressions name it, and $millis() of each is a time of its own: the lease would not be known again.
+_LEASE = "($states.context.Execution.Id & '@' & $states.context.State.EnteredTime)"
+
+NO_LEASE = "none"
+"""``$lease`` of a call that is no probe. Not an empty text: asl-validator takes none for a variable."""
+
+_NO_MARK = expression(literal(changes.NO_MARK))
 
 FIRST: dict[str, Any] = {
-    "mark": changes.NO_MARK,
-    "lease": "",
+    "mark": _NO_MARK,
+    "lease": NO_LEASE,
     "told": "no",
     "failing": False,
     "reachable": True,
@@ -51,7 +57,7 @@ def guard(
             "What all callers of the downstream know of it.",
             consistent=False,
             assign={**beginning, "seen": _seen_after_reading(policy)},
-            otherwise={**beginning, "seen": UNKNOWN},
+            otherwise={**beginning, "seen": expression(literal(UNKNOWN))},
         )
         | {"Next": "Decide"},
         "Decide": _decide(plan, policy, call),
@@ -62,7 +68,7 @@ def guard(
         "BreakerUnreachable": {
             "Comment": "The table's outage is not ours: called as if there were no breaker.",
             "Type": "Pass",
-            "Assign": {"reachable": False, "failing": False, "mark": changes.NO_MARK},
+            "Assign": {"reachable": False, "failing": False, "mark": _NO_MARK},
             "Next": "Decide",
         },
         "HoldBack": {
@@ -162,14 +168,14 @@ def _claim(plan: MachinePlan, policy: BreakerPolicy) -> dict[str, Any]:
 
 def _outcome(policy: BreakerPolicy) -> dict[str, Any]:
     began = "($millis() / 1000 - $call.took)"
-    held = f"$lease != '' and $lost < {_TRIES + policy.probes} and {changes.is_held('$lease')}"
+    held = f"$lease != 'none' and $lost < {_TRIES + policy.probes} and {changes.is_held('$lease')}"
     reason = f"""('a probe ' & ($call.error = ''
         ? 'took ' & $formatNumber($call.took, '0.000') & ' s'
         : 'failed: ' & $substring($call.error, 0, {LONGEST_REASON - len("a probe failed: ")})))"""
     concluded = f"""$call.counts = false ? {changes.releasing(policy, "$lease")}
         : $call.error = '' and $not($call.is_slow) ? {changes.closing_or_counting_success(policy, "$lease")}
         : {changes.failing(policy, reason)}"""
-    counts = f"""$told = 'no' and $lease = '' and $reachable and $seen.state = 'CLOSED' and $call.counts
+    counts = f"""$told = 'no' and $lease = 'none' and $reachable and $seen.state = 'CLOSED' and $call.counts
         and {began} >= $seen.closed_at
         and ($call.error != '' or $call.is_slow or $seen.mood != 'CALM' and {began} >= $seen.since)"""
     return choice(
@@ -208,13 +214,13 @@ def _count(plan: MachinePlan, policy: BreakerPolicy) -> dict[str, Any]:
         },
     )
     # It is not known whether it was counted. So the mark may stand where it stood or where it was to go.
-    forgotten = {"told": "refused", "failing": False, "mark": changes.NO_MARK}
+    forgotten = {"told": "refused", "failing": False, "mark": _NO_MARK}
     catch = {"ErrorEquals": ["States.ALL"], "Assign": forgotten, "Output": {}, "Next": "Outcome"}
     return {**task, "Catch": [catch]}
 
 
 def _open(plan: MachinePlan, policy: BreakerPolicy, *, before: bool) -> dict[str, Any]:
-    after = {"seen": _seen_after_writing(policy), "failing": False, "mark": changes.NO_MARK}
+    after = {"seen": _seen_after_writing(policy), "failing": False, "mark": _NO_MARK}
     return change_task(
         plan,
         "The calls of all say that the downstream is down.",
@@ -229,7 +235,7 @@ def _conclude(plan: MachinePlan, policy: BreakerPolicy) -> dict[str, Any]:
     return change_task(
         plan,
         "A probe's result.",
-        assign={"seen": _seen_after_writing(policy), "mark": changes.NO_MARK, "failing": False},
+        assign={"seen": _seen_after_writing(policy), "mark": _NO_MARK, "failing": False},
         then="Outcome",
         lost=("ReadToConclude", {"lost": expression("$lost + 1")}),
         # The lease runs out.
