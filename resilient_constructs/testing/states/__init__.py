@@ -8,11 +8,12 @@
 It knows JSONata alone, and what it does not know it refuses instead of passing over it. Needs the package
 jsonata-python, which the extra ``local`` brings.
 
-What it covers: Task, Choice, Wait, Pass, Succeed, Fail, Parallel and inline Map; Retry, Catch, Assign,
-Output and Arguments; the six functions that Step Functions adds; ``$states``; scopes of variables; the sizes
-of data and of variables. What it leaves to the test: how long a task takes (``time_out`` says that it took
-too long), and what any ``Resource`` does. What it does not have: JSONPath, distributed Map, the execution's
-own ``TimeoutSeconds``, quotas of events and of time, and AWS's texts of causes word by word.
+What it covers: Task, Choice, Wait, Pass, Succeed, Fail, Parallel and Map, inline and distributed; Retry,
+Catch, Assign, Output and Arguments; the six functions that Step Functions adds; ``$states``; scopes of
+variables; the sizes of data and of variables. What it leaves to the test: how long a task takes
+(``time_out`` says that it took too long), and what any ``Resource`` does. What it does not have: JSONPath,
+redrives, Parquet and inventories as items, the execution's own ``TimeoutSeconds``, quotas of events and of
+time, and AWS's texts of causes word by word.
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-amazon-states-language.html
 https://states-language.net/spec.html
 """

@@ -169,6 +169,11 @@ class Branch:
     def _do_map(self) -> None:
         from .crowd import Crowd
 
+        if self.state["ItemProcessor"].get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED":
+            from .distributed import MapRun
+
+            MapRun(self).begin()
+            return
         items = self.field("Items") if "Items" in self.state else self._input
         if not isinstance(items, list):
             raise StatesError(QUERY, f"{self._name}: Items is no array")
@@ -180,16 +185,24 @@ class Branch:
         runs: list[Run] = []
         for index, item in enumerate(items):
             extra = {"Map": {"Item": {"Index": index, "Value": item}}}
-            data = item
-            if "ItemSelector" in self.state:
-                data = self._evaluate(self.state["ItemSelector"], "ItemSelector", {}, extra)
+            data = self.field_for_item("ItemSelector", index, item) if "ItemSelector" in self.state else item
             runs.append((self.state["ItemProcessor"], data, extra))
         Crowd(self, runs, most).begin()
+
+    def field_for_item(self, name: str, index: int, item: Any) -> Any:
+        """A field of a Map, evaluated for one of its items."""
+        extra = {"Map": {"Item": {"Index": index, "Value": item}}}
+        return self._evaluate(self.state[name], name, {}, extra)
 
     def finish_crowd(self, results: list[Any] | None, error: StatesError | None) -> None:
         """All branches or iterations are over, or one failed."""
         self._inner = []
         self._answered(results, error)
+
+    def abort_inner(self) -> None:
+        """Those that still run are stopped."""
+        for inner in self._inner:
+            inner.abort()
 
     def add(self, inner: Branch) -> None:
         """A branch or iteration of this state has begun."""

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,10 +21,20 @@ _LARGEST_DEFINITION = 1_048_576
 _COMMON = frozenset({"Type", "Comment", "QueryLanguage"})
 _STEP = _COMMON | {"Output", "Assign", "Next", "End"}
 _WORKING = _STEP | {"Retry", "Catch"}
+_DISTRIBUTED = frozenset(
+    {
+        "ItemReader",
+        "ItemBatcher",
+        "ResultWriter",
+        "Label",
+        "ToleratedFailureCount",
+        "ToleratedFailurePercentage",
+    }
+)
 _FIELDS: dict[str, frozenset[str]] = {
     "Task": _WORKING | {"Resource", "Arguments", "TimeoutSeconds", "HeartbeatSeconds", "Credentials"},
     "Parallel": _WORKING | {"Arguments", "Branches"},
-    "Map": _WORKING | {"Items", "ItemSelector", "ItemProcessor", "MaxConcurrency"},
+    "Map": _WORKING | {"Items", "ItemSelector", "ItemProcessor", "MaxConcurrency"} | _DISTRIBUTED,
     "Pass": _STEP,
     "Wait": _STEP | {"Seconds", "Timestamp"},
     "Choice": _COMMON | {"Output", "Assign", "Choices", "Default"},
@@ -49,7 +60,17 @@ def faults_of(definition: Mapping[str, Any], expressions: Expressions | None = N
     if definition.get("QueryLanguage") != "JSONata":
         faults.append("QueryLanguage is not JSONata; no other is known here")
     faults += [f"the machine's {field} is unknown" for field in sorted(definition.keys() - _TOP)]
+    names = Counter(_names(definition))
+    # "State names MUST be unique within the scope of the whole state machine."
+    faults += [f"{name} is the name of {times} states" for name, times in names.items() if times > 1]
     return faults + list(_faults_of_scope(definition, "", expressions or Expressions()))
+
+
+def _names(scope: Mapping[str, Any]) -> Iterator[str]:
+    for name, state in (scope.get("States") or {}).items():
+        yield name
+        for inner in _inner_scopes(state):
+            yield from _names(inner)
 
 
 def _faults_of_scope(scope: Mapping[str, Any], place: str, expressions: Expressions) -> Iterator[str]:
@@ -93,11 +114,13 @@ def _faults_of_state(state: Mapping[str, Any], where: str, states: Mapping[str, 
     for target in _targets(state):
         if target not in states:
             yield f"{where} goes on to {target!r}, which is no state of its scope"
-    if (
-        kind == "Map"
-        and state.get("ItemProcessor", {}).get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED"
-    ):
-        yield f"{where} is a distributed Map, which is not known here"
+    if kind == "Map":
+        mode = state.get("ItemProcessor", {}).get("ProcessorConfig", {}).get("Mode", "INLINE")
+        for field in sorted(state.keys() & _DISTRIBUTED):
+            if mode != "DISTRIBUTED":
+                yield f"{where} is an inline Map and has {field}, which it must not have"
+        if "ItemReader" in state and "Items" in state:
+            yield f"{where} has Items and an ItemReader; it has to be one of them"
     if "states" in state.get("Assign", ()):
         yield f"{where} assigns to the reserved variable states"
     yield from faults_of_handlers(state, where)

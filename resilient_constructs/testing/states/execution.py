@@ -24,6 +24,8 @@ class Execution:
     :ivar error: the name of the error that it failed with
     :ivar cause: that error's cause
     :ivar pending: what it waits for, now
+    :ivar objects: S3 as its distributed Maps see it: content by bucket and key
+    :ivar map_runs: its Map Runs by ARN, as DescribeMapRun tells of them to a state machine
     :ivar visited: the states that it entered, in order; a retrier's repetition once more. Each is one
         transition, which Standard workflows are billed for: https://aws.amazon.com/step-functions/pricing/
     """
@@ -37,6 +39,7 @@ class Execution:
         *,
         machine: str,
         name: str,
+        objects: dict[tuple[str, str], bytes] | None = None,
     ) -> None:
         self.moment = moment
         self.expressions = expressions
@@ -47,6 +50,8 @@ class Execution:
         self.pending: list[Pending] = []
         self.visited: list[str] = []
         self.name = name
+        self.objects: dict[tuple[str, str], bytes] = {} if objects is None else objects
+        self.map_runs: dict[str, dict[str, Any]] = {}
         start = timestamp(moment.clock())
         self.context: dict[str, Any] = {
             "Execution": {

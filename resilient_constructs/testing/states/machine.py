@@ -39,6 +39,7 @@ class StateMachine:
         clock: Callable[[], float],
         random: Callable[[], float] = lambda: 0.5,
         name: str = "execution",
+        objects: dict[tuple[str, str], bytes] | None = None,
     ) -> Execution:
         """Start an execution; it has run up to the first task or wait when it is returned.
 
@@ -46,9 +47,17 @@ class StateMachine:
         :param clock: wall-clock seconds
         :param random: from 0 up to 1
         :param name: the execution's
+        :param objects: S3 for distributed Maps: content by bucket and key; results are written there too.
+            Default: an empty one
         """
         return Execution(
-            self.definition, data, Moment(clock, random), self.expressions, machine=self.name, name=name
+            self.definition,
+            data,
+            Moment(clock, random),
+            self.expressions,
+            machine=self.name,
+            name=name,
+            objects=objects,
         )
 
     def run(
@@ -59,18 +68,24 @@ class StateMachine:
         now: float = 1_700_000_000.0,
         random: Callable[[], float] = lambda: 0.5,
         most_steps: int = 10_000,
+        objects: dict[tuple[str, str], bytes] | None = None,
+        name: str = "execution",
+        watch: Callable[[Execution], None] = lambda _: None,
     ) -> Execution:
         """Start an execution and go through with it; waits cost no time.
 
         :param tasks: by state or resource, what gives a task's result or raises ``StatesError``
+        :param objects: S3, as for ``start``
         :param now: where the clock starts; waits move it
+        :param watch: is told of the execution before any task is asked
         :raises KeyError: when there is no function for a task
         :raises RuntimeError: when it does not end
         """
         from .errors import StatesError
 
         moment = [now]
-        execution = self.start(data, clock=lambda: moment[0], random=random)
+        execution = self.start(data, clock=lambda: moment[0], random=random, objects=objects, name=name)
+        watch(execution)
         for _ in range(most_steps):
             if not execution.pending:
                 return execution

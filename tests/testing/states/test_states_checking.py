@@ -58,10 +58,15 @@ def definition_of(**states: dict[str, Any]) -> dict[str, Any]:
                 "A": {
                     "Type": "Map",
                     "End": True,
-                    "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED"}},
+                    "ItemReader": {},
+                    "ItemProcessor": {"StartAt": "B", "States": {"B": END}},
                 }
             },
-            "distributed",
+            "inline Map and has ItemReader",
+        ),
+        (
+            {"A": {"Type": "Map", "End": True, "ItemProcessor": {"StartAt": "A", "States": {"A": END}}}},
+            "A is the name of 2 states",
         ),
         (
             {"A": {"Type": "Parallel", "End": True, "Branches": [{"StartAt": "C", "States": {}}]}},
