@@ -16,13 +16,22 @@ from resilient_constructs.limits import Faults, Limit
 from resilient_constructs.queues import facts_of
 from resilient_constructs.tokens import is_token, seconds
 
-from .limits import ALARM_AGE, BASICS_PAGE, EXPRESS_TIMEOUT, KEEP_PARKED, QUEUE_PAGE, TIMEOUT
+from .limits import (
+    ALARM_AGE,
+    BASICS_PAGE,
+    EXPRESS_TIMEOUT,
+    KEEP_PARKED,
+    POLLING_PAGE,
+    QUEUE_PAGE,
+    QUEUE_VISIBILITY_UNSET,
+    TIMEOUT,
+)
 from .machine import Constant, MachinePlan, RetryRule
 from .pace import Pace
 from .retry import Parking, Retry, check_names, check_retries
 from .work import Work
 
-__all__ = ["Chosen", "Warned", "check_queues", "choose", "plan_of", "warn_of"]
+__all__ = ["Chosen", "Warned", "check_queues", "check_visibility", "choose", "plan_of", "warn_of"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +110,19 @@ def check_queues(faults: Faults, **given: sqs.IQueue | None) -> None:
     for prop, queue in given.items():
         if queue is not None and facts_of(queue).fifo:
             faults.add(prop, "a FIFO queue", "a standard queue: executions keep no order", QUEUE_PAGE)
+
+
+def check_visibility(faults: Faults, timeout: float, **given: sqs.IQueue | None) -> None:
+    """Note queues that hide a message for less time than the starter may take: Lambda refuses the mapping."""
+    for prop, queue in given.items():
+        resource = queue.node.default_child if isinstance(queue, sqs.Queue) else None
+        if not isinstance(resource, sqs.CfnQueue):
+            continue
+        found = resource.visibility_timeout
+        visibility = QUEUE_VISIBILITY_UNSET if found is None else found
+        if not is_token(visibility) and visibility < timeout:
+            allowed = f"at least the starter's timeout of {timeout:g} seconds, better six times that"
+            faults.add(f"{prop}.visibility_timeout", visibility, allowed, POLLING_PAGE)
 
 
 def plan_of(

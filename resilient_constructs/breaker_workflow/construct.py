@@ -26,7 +26,7 @@ from resilient_constructs.places import settle, unique_name
 from resilient_constructs.resilient_function.granting import CLAIMS_PREFIX
 from resilient_constructs.tokens import pseudo
 
-from .choices import check_queues, choose, plan_of, warn_of
+from .choices import check_queues, check_visibility, choose, plan_of, warn_of
 from .claims import Claims
 from .ended import keep_what_ended
 from .granting import document_of, machine_statements, send_statements
@@ -145,6 +145,7 @@ class BreakerWorkflow(ReachedWorkflow):
             max_concurrency=max_concurrency,
             parks=parks,
         )
+        check_visibility(faults, pace.timeout, queue=queue, parked_queue=parked_queue)
         faults.raise_any()
 
         self.timeout_seconds = chosen.timeout

@@ -25,7 +25,9 @@ __all__ = [
     "MAX_CONCURRENCY",
     "MOST_ATTEMPTS",
     "NESTED_PAGE",
+    "POLLING_PAGE",
     "QUEUE_PAGE",
+    "QUEUE_VISIBILITY_UNSET",
     "SCHEDULE_PAGE",
     "SDK_PAGE",
     "STARTS_PER_SECOND",
@@ -41,6 +43,7 @@ ERRORS_PAGE = "https://docs.aws.amazon.com/step-functions/latest/dg/concepts-err
 HTTP_PAGE = "https://docs.aws.amazon.com/step-functions/latest/dg/call-https-apis.html"
 NESTED_PAGE = "https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html"
 QUEUE_PAGE = "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-types.html"
+POLLING_PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"
 SCHEDULE_PAGE = "https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html"
 SDK_PAGE = "https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html"
 TASK_PAGE = "https://docs.aws.amazon.com/step-functions/latest/dg/state-task.html"
@@ -97,6 +100,10 @@ KEEP_PARKED = Limit(
 ALARM_AGE = Limit(
     prop="alarm_when_older_than", low=60, high=1_209_600, unit="seconds", page=_KEPT_PAGE, default=3600
 )
+
+# What SQS takes when a queue's visibility timeout is not set.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+QUEUE_VISIBILITY_UNSET = 30
 
 CLAIM_DAYS = 120
 """How long large inputs are kept: 14 days in a queue, an execution's own time, and 90 days in which Step

@@ -89,6 +89,17 @@ def test_a_fifo_queue_is_refused(stack: Stack, prop: str) -> None:
         BreakerWorkflow(stack, "Analyse", work=a_function(stack), **given)
 
 
+@pytest.mark.parametrize(("visibility", "told"), [(None, 30), (Duration.seconds(45), 45)])
+def test_a_given_queue_hides_its_messages_long_enough(
+    stack: Stack, visibility: Duration | None, told: int
+) -> None:
+    """Lambda would refuse the mapping at deployment; SQS takes 30 seconds where nothing is said."""
+    queue = sqs.Queue(stack, "Mine", visibility_timeout=visibility)
+    expected = f"queue.visibility_timeout is {told}; allowed: at least the starter's timeout of 60"
+    with pytest.raises(ValueError, match=expected):
+        BreakerWorkflow(stack, "Analyse", work=a_function(stack), queue=queue)
+
+
 @pytest.mark.parametrize("prop", ["timeout", "keep_parked_for", "alarm_when_older_than"])
 def test_durations_have_to_be_known_at_synth(stack: Stack, prop: str) -> None:
     """They stand in the definition's text, where a token would be nonsense."""
