@@ -111,6 +111,7 @@ class _Program:
         while True:
             self._ticks += 1e6
             self._refused.clear()
+            self.held = 0.0
             try:
                 lease = self._breaker.enter(lambda: WORK_SECONDS)
             except CircuitOpen:
@@ -120,7 +121,6 @@ class _Program:
                     continue
                 return "parked"
             self._is_first_read = False
-            self.held = 0.0
             was_unreachable = bool(self._refused) and self._circuit_is(CircuitState.CLOSED)
             began = self._world.time.ms
             _, _, outcome = self._ask("call" if lease is None else "probe")

@@ -162,7 +162,7 @@ class Machines(World):
         if not isinstance(pending, TaskCall):
             return "wait"
         if pending.resource == "work":
-            return "probe" if execution.variables["lease"] else "call"
+            return "call" if execution.variables["lease"] == "none" else "probe"
         if pending.resource.endswith("getItem"):
             return "read"
         return "count" if pending.state == "Count" else "change"

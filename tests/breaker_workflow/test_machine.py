@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -204,6 +205,33 @@ def test_a_plan_that_cannot_be_is_refused_with_all_its_faults(
     with pytest.raises(ValueError, match="MachinePlan") as refused:
         definition(plan(**changes))
     assert all(word in str(refused.value) for word in (*words, "https://docs.aws.amazon.com/"))
+
+
+# https://docs.jsonata.org/2.0.0/overview, and what Step Functions adds
+BUILT_IN = frozenset(
+    """
+    string length substring substringBefore substringAfter uppercase lowercase trim pad contains split join
+    match replace eval base64encode base64decode encodeUrlComponent encodeUrl decodeUrlComponent decodeUrl
+    number abs floor ceil round power sqrt random formatNumber formatBase formatInteger parseInteger sum max
+    min average boolean not exists count append sort reverse shuffle distinct zip keys lookup spread merge
+    sift each error assert type now millis fromMillis toMillis map filter single reduce partition range hash
+    uuid parse states clone
+    """.split()  # noqa: SIM905  a list of quoted words would be a page long
+)
+
+
+@every_plan
+def test_no_variable_hides_a_function(name: str) -> None:
+    """A variable that is named like a function of JSONata's would be one and not the other, some day."""
+    text = json.dumps(definition(PLANS[name]))
+    local = set(re.findall(r"\$(\w+) :=", text))
+    assigned = {
+        variable
+        for state in states_of(name).values()
+        for part in (state, *state.get("Choices", ()), *state.get("Catch", ()))
+        for variable in part.get("Assign", ())
+    }
+    assert not (local | assigned) & BUILT_IN
 
 
 def test_tokens_pass_through() -> None:

@@ -126,13 +126,13 @@ def _call(plan: MachinePlan, error: str, cause: str) -> str:
     slow = plan.policy.slow_call_seconds if plan.policy else None
     return f"""(
         $took := {_TOOK};
-        $error := {error};
+        $name := {error};
         {{
-            'error': $error,
+            'error': $name,
             'cause': {cause},
             'took': $took,
-            'is_slow': {"false" if slow is None else f"$error = '' and $took >= {literal(slow)}"},
-            'counts': $error = '' or {counts(plan, "$error")},
-            'rule': $error = '' ? -1 : {rule_of(plan, "$error")}
+            'is_slow': {"false" if slow is None else f"$name = '' and $took >= {literal(slow)}"},
+            'counts': $name = '' or {counts(plan, "$name")},
+            'rule': $name = '' ? -1 : {rule_of(plan, "$name")}
         }}
     )"""

@@ -43,18 +43,18 @@ NO_MARK = {"at": 0, "kind": "", "bad_in": 0}
 
 _BUCKET_FIELDS = ["calls", "failed", "slow", "ill", "well", "since"]
 _ME = "$states.context.Execution.Id"
-_NOW = "$now := $millis() / 1000"
+_NOW = "$moment := $millis() / 1000"
 # 64 as in policy.recovery_delay: past that the delay is at its cap, whatever the growth.
 _MOST_GROWTH = 64
 
-_LIVE = "$sift($seen.leases, function($until) { $until > $now })"
+_LIVE = "$sift($seen.leases, function($until) { $until > $moment })"
 
 
 def is_claimable(policy: BreakerPolicy) -> str:
     """Whether a probe may be claimed of ``$seen``."""
     return f"""(
         {_NOW};
-        $seen.state = 'OPEN' and $now >= $seen.retry_at
+        $seen.state = 'OPEN' and $moment >= $seen.retry_at
             or $seen.state = 'HALF_OPEN' and $count($keys({_LIVE})) < {policy.probes}
     )"""
 
@@ -66,12 +66,12 @@ def is_held(lease: str) -> str:
 
 def claiming(policy: BreakerPolicy, lease: str, lease_seconds: float) -> str:
     """``after_claim``, where one may be claimed."""
-    granted = f"{{{lease}: $round($now + {literal(lease_seconds)}, 3)}}"
+    granted = f"{{{lease}: $round($moment + {literal(lease_seconds)}, 3)}}"
     return _change(
         f"""$seen.state = 'OPEN'
             ? $merge([$seen, {{
                 'state': 'HALF_OPEN',
-                'changed_at': $round($now, 3),
+                'changed_at': $round($moment, 3),
                 'retry_at': 0,
                 'successes': 0,
                 'leases': {granted},
@@ -89,9 +89,9 @@ def closing_or_counting_success(policy: BreakerPolicy, lease: str) -> str:
             ? $merge([$seen, {{'successes': $seen.successes + 1, 'leases': {_without(lease)}}}])
             : {{
                 'state': 'CLOSED',
-                'changed_at': $round($now, 3),
+                'changed_at': $round($moment, 3),
                 'retry_at': 0,
-                'closed_at': $round($now, 3),
+                'closed_at': $round($moment, 3),
                 'openings': $seen.openings,
                 'successes': 0,
                 'leases': {{}},
@@ -125,7 +125,7 @@ def counting(policy: BreakerPolicy) -> str:
     """
     return f"""(
         {_NOW};
-        $here := {bucket("$now", policy)};
+        $here := {bucket("$moment", policy)};
         $first := $here - {BUCKETS - 1};
         $is_bad := $call.error != '' or $call.is_slow;
         $bad_in := $is_bad ? $here : $mark.bad_in;
@@ -145,7 +145,7 @@ def counting(policy: BreakerPolicy) -> str:
             'values': $merge([
                 {{':one': {{'N': '1'}}}},
                 $moves ? {{':less': {{'N': '-1'}}}} : {{}},
-                $is_bad ? {{':since': {{'N': $string($round($now, 3))}}}} : {{}}
+                $is_bad ? {{':since': {{'N': $string($round($moment, 3))}}}} : {{}}
             ]),
             'mark': {{'at': $here, 'kind': $kind, 'bad_in': $bad_in}}
         }}
@@ -155,14 +155,14 @@ def counting(policy: BreakerPolicy) -> str:
 def _opened(policy: BreakerPolicy, reason: str) -> str:
     growth = f"$power({literal(policy.recovery_growth)}, $min([$openings - 1, {_MOST_GROWTH}]))"
     return f"""(
-        $well := $now - $seen.closed_at > {literal(policy.window_seconds)};
+        $well := $moment - $seen.closed_at > {literal(policy.window_seconds)};
         $openings := $seen.state = 'CLOSED' and $well ? 1 : $seen.openings + 1;
         $longest := $min([{literal(policy.longest_recovery_seconds)},
             {literal(policy.recovery_seconds)} * {growth}]);
         {{
             'state': 'OPEN',
-            'changed_at': $round($now, 3),
-            'retry_at': $round($now + $longest * (0.75 + 0.25 * $random()), 3),
+            'changed_at': $round($moment, 3),
+            'retry_at': $round($moment + $longest * (0.75 + 0.25 * $random()), 3),
             'closed_at': $seen.closed_at,
             'openings': $openings,
             'successes': 0,
@@ -214,7 +214,7 @@ def _change(wanted: str, policy: BreakerPolicy) -> str:
 
 def _over(policy: BreakerPolicy) -> str:
     """The attributes of some buckets that nobody's window reaches any more, whatever their clock."""
-    oldest = f"{bucket('$now', policy)} - {2 * BUCKETS - 1}"
+    oldest = f"{bucket('$moment', policy)} - {2 * BUCKETS - 1}"
     fields = f"{literal(_BUCKET_FIELDS)}.($ & '_' & $at)"
     old = f"$filter($seen.buckets, function($at) {{ $at < {oldest} }})[[0..{BUCKETS - 1}]]"
     return f"[{old}.($at := $; {fields})]"

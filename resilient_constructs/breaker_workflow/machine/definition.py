@@ -22,7 +22,7 @@ from .choosing import choice, rule
 from .ending import failure, first_of_giving_up, giving_up, parking
 from .failures import waiting_seconds
 from .faults import check
-from .guarding import FIRST, guard
+from .guarding import FIRST, NO_LEASE, guard
 from .jsonata import expression, literal
 from .plan import MachinePlan
 
@@ -132,7 +132,7 @@ def _beginning(plan: MachinePlan) -> dict[str, Any]:
                 }}])
             )"""
         ),
-        "call": _NO_CALL,
+        "call": expression(literal(_NO_CALL)),
     }
 
 
@@ -147,9 +147,9 @@ def _next_try(plan: MachinePlan) -> dict[str, Any]:
                 "Park",
                 {
                     "job": expression(
-                        f"$merge([$job, {{{once_more}, 'probes': $job.probes + ($lease = '' ? 0 : 1)}}])"
+                        f"$merge([$job, {{{once_more}, 'probes': $job.probes + ($lease = 'none' ? 0 : 1)}}])"
                     ),
-                    "lease": "",
+                    "lease": NO_LEASE,
                 },
             )
         )
@@ -187,7 +187,7 @@ def _wait_to_retry(then: str) -> dict[str, Any]:
         "Seconds": expression("$seconds"),
         "Next": then,
     }
-    return state if then == "Call" else {**state, "Assign": {"lease": "", "lost": 0, "opened": False}}
+    return state if then == "Call" else {**state, "Assign": {"lease": NO_LEASE, "lost": 0, "opened": False}}
 
 
 def _done() -> dict[str, Any]:

@@ -117,9 +117,9 @@ def _wait_until_recovery() -> dict[str, Any]:
         "Type": "Wait",
         "Seconds": expression(
             f"""(
-                $spread := $min([{longest}, {_JITTER_SECONDS} * $power(2, $min([$job.waits, 10]))]);
-                $left := $seen.state = 'OPEN' ? $seen.retry_at - $millis() / 1000 : $spread / 2;
-                $ceil($max([$left, 0]) + $spread * $random()) + 1
+                $jitter := $min([{longest}, {_JITTER_SECONDS} * $power(2, $min([$job.waits, 10]))]);
+                $left := $seen.state = 'OPEN' ? $seen.retry_at - $millis() / 1000 : $jitter / 2;
+                $ceil($max([$left, 0]) + $jitter * $random()) + 1
             )"""
         ),
         "Assign": {

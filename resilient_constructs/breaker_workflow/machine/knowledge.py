@@ -54,7 +54,7 @@ def seen(item: str, policy: BreakerPolicy, *, typical_seconds: str, unless: str 
     """
     return f"""(
         $item := {item};
-        $now := $millis() / 1000;
+        $moment := $millis() / 1000;
         $number_of := function($name) {{
             $exists($lookup($item, $name)) ? $number($lookup($item, $name).N) : 0
         }};
@@ -108,7 +108,7 @@ def _judgement(policy: BreakerPolicy, typical_seconds: str) -> str:
     """
     share = f"($how = 'SLOW' ? {literal(policy.slow_call_rate)} : {literal(policy.failure_rate)})"
     return f"""(
-        $here := {bucket("$now", policy)};
+        $here := {bucket("$moment", policy)};
         $first := $max([$here - {BUCKETS - 1}, $closed_at > 0 ? {bucket("$closed_at", policy)} + 1 : 0]);
         $window := $cells[at >= $first and at <= $here + {_CLOCKS_APART}];
         $buckets := $window{{$string(at): $merge($.{{what: n}})}};
@@ -147,7 +147,7 @@ def _judgement(policy: BreakerPolicy, typical_seconds: str) -> str:
                 ? $string($sums.failed) & ' failed'
                 : $string($sums.slow) & ' were slow'))
             & ', in ' & $string($sums.ill) & ' of ' & $string($reporters) & ' environments';
-        $wait := $sums.since + {_time_to_object(policy, typical_seconds)} - $now;
+        $wait := $sums.since + {_time_to_object(policy, typical_seconds)} - $moment;
         $how = 'CALM' ? {_CALM}
             : $how = 'WATCHFUL' ? {{'mood': 'WATCHFUL', 'why': '', 'wait': 0, 'since': $sums.since}}
             : $sums.ill < {share} * $reporters
