@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from random import Random
 
 from machine_runs import NAME, START, World, failing_with, plan
@@ -158,3 +159,17 @@ def test_many_executions_in_any_order_never_probe_more_than_is_allowed() -> None
             version = circuit.version
         ended = len(world.parked) + sum(one.visited[-1] in ("Done", "Call") for one in running)
         assert ended + len(world.dead) == 8
+
+
+def test_time_goes_on_between_two_expressions() -> None:
+    """A probe's lease is known again, and its result closes the circuit, whenever each expression is read."""
+    world = World(plan(policy=OUTAGE))
+    world.put(CircuitState.OPEN, retry_at=START - 1, openings=1)
+    ticks = count()
+    execution = world.machine.start(7, clock=lambda: START + next(ticks) / 1000)
+    while execution.pending:
+        call = execution.pending[0]
+        assert isinstance(call, TaskCall)
+        call.succeed(world.tasks[call.resource](call))
+    assert execution.visited[-3:] == ["Conclude", "Outcome", "Done"]
+    assert world.circuit.state is CircuitState.CLOSED
