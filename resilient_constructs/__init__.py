@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .breaker_workflow import BreakerWorkflow, Parking, Retry, Work
+    from .breaker_workflow import BreakerWorkflow, Items, ParallelWork, Parking, Retry, Work
     from .downstream import BreakerPolicy, Downstream
     from .fan_out_bus import FanOutBus
     from .flow_controlled_consumer import FlowControlledConsumer
@@ -42,7 +42,9 @@ __all__ = [
     "FlowControlledConsumer",
     "Handler",
     "Idempotency",
+    "Items",
     "OnCall",
+    "ParallelWork",
     "Parameter",
     "Parking",
     "QueueStore",
@@ -69,7 +71,9 @@ _ROOMS = {
     "FlowControlledConsumer": "flow_controlled_consumer",
     "Handler": "resilient_function",
     "Idempotency": "resilient_function",
+    "Items": "breaker_workflow",
     "OnCall": "monitoring",
+    "ParallelWork": "breaker_workflow",
     "Parameter": "resilient_function",
     "Parking": "breaker_workflow",
     "QueueStore": "stores",

@@ -54,6 +54,7 @@ SHARED = _rooms("limits", "tokens", "places", "stores", "queues", "assets", "mon
 }
 CONSTRUCTS = ("storage_first_api", "fan_out_bus", "flow_controlled_consumer")
 WORKFLOW = f"{LIBRARY}.breaker_workflow"
+BATCH = f"{WORKFLOW}.parallel.machine"
 WALLS = [
     Wall(
         room=RUNTIME,
@@ -93,13 +94,20 @@ WALLS = [
         | SHARED
         | _rooms("resilient_function", "downstream")
         | {f"{RUNTIME}.breaker.policy", f"{WORKFLOW}.machine"},
-        besides=frozenset({f"{WORKFLOW}.machine"}),
+        besides=frozenset({f"{WORKFLOW}.machine", BATCH}),
     ),
     # The state machine is a function of plain values: tests run it without Node.
     Wall(room=f"{WORKFLOW}.machine", may=_rooms("limits") | {f"{RUNTIME}.breaker"}),
+    Wall(room=BATCH, may=_rooms("limits") | {f"{WORKFLOW}.machine"}),
     *(
         Wall(room=f"{LIBRARY}.{room}.limits", may=_rooms("limits"))
-        for room in (*CONSTRUCTS, "breaker_workflow", "downstream", "resilient_function")
+        for room in (
+            *CONSTRUCTS,
+            "breaker_workflow",
+            "breaker_workflow.parallel",
+            "downstream",
+            "resilient_function",
+        )
     ),
     Wall(room=f"{LIBRARY}.nag", may=CDK | {"cdk_nag"}),
     Wall(room=f"{LIBRARY}.template", may=frozenset()),
@@ -318,7 +326,9 @@ def test_the_public_names_are_these() -> None:
         "FlowControlledConsumer",
         "Handler",
         "Idempotency",
+        "Items",
         "OnCall",
+        "ParallelWork",
         "Parameter",
         "Parking",
         "QueueStore",

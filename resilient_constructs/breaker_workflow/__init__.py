@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .construct import BreakerWorkflow
+    from .parallel import Items, ParallelWork
     from .retry import Parking, Retry
     from .work import Work
 
-__all__ = ["BreakerWorkflow", "Parking", "Retry", "Work"]
+__all__ = ["BreakerWorkflow", "Items", "ParallelWork", "Parking", "Retry", "Work"]
 
-_MODULES = {"BreakerWorkflow": "construct", "Parking": "retry", "Retry": "retry", "Work": "work"}
+_MODULES = {
+    "BreakerWorkflow": "construct",
+    "Items": "parallel.items",
+    "ParallelWork": "parallel.construct",
+    "Parking": "retry",
+    "Retry": "retry",
+    "Work": "work",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -329,7 +329,7 @@ def test_batches_take_turns_in_their_order() -> None:
 
 
 def test_a_batch_that_never_gets_its_turn_is_dead_lettered() -> None:
-    """After 800 looks it is given up, whole, before its history is full."""
+    """After 600 looks it is given up, whole, before its history is full."""
     batches = Batches(batch_plan(batches_at_once=1))
     batches.running = ["me", "for-ever"]
     batches.tasks["arn:aws:states:::aws-sdk:sfn:listExecutions"] = lambda _: {

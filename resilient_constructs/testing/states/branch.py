@@ -194,7 +194,7 @@ class Branch:
         extra = {"Map": {"Item": {"Index": index, "Value": item}}}
         return self._evaluate(self.state[name], name, {}, extra)
 
-    def finish_crowd(self, results: list[Any] | None, error: StatesError | None) -> None:
+    def finish_crowd(self, results: Any, error: StatesError | None) -> None:
         """All branches or iterations are over, or one failed."""
         self._inner = []
         self._answered(results, error)

@@ -55,7 +55,7 @@ class MapRun:
         batcher = self._owner.field("ItemBatcher") if "ItemBatcher" in self._state else None
         self._children = selected if batcher is None else _batches(selected, batcher)
         self._sizes = [1 if batcher is None else len(child["Items"]) for child in self._children]
-        self._most = self._number("MaxConcurrency", 0) or len(self._children)
+        self._most = int(self._number("MaxConcurrency", 0)) or len(self._children)
         limits = [self._number("ToleratedFailurePercentage", 0) * len(items) / 100]
         if "ToleratedFailureCount" in self._state:
             count = self._number("ToleratedFailureCount", 0)

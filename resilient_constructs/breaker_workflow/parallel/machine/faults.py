@@ -5,6 +5,7 @@ from __future__ import annotations
 from resilient_constructs.limits import Faults, Limit
 
 from .plan import BatchPlan, Given
+from .turn import EVENTS_OF_LOOKS
 
 __all__ = ["check", "inline_waits"]
 
@@ -35,7 +36,8 @@ def inline_waits(plan: BatchPlan) -> int:
     if not isinstance(plan.source, Given) or plan.source.most < 1:
         return _MOST_WAITS
     attempts = 1 + sum(rule.attempts for rule in plan.item.retries)
-    each = (_HISTORY - _EVENTS_OF_A_BATCH) // plan.source.most
+    waiting = 0 if plan.batches_at_once is None else EVENTS_OF_LOOKS
+    each = (_HISTORY - _EVENTS_OF_A_BATCH - waiting) // plan.source.most
     return min(
         _MOST_WAITS, (each - _EVENTS_OF_AN_ITEM - attempts * _EVENTS_OF_AN_ATTEMPT) // _EVENTS_OF_A_WAIT
     )

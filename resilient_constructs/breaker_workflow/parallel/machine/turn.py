@@ -14,13 +14,15 @@ from resilient_constructs.breaker_workflow.machine.jsonata import expression
 from .plan import BatchPlan
 from .storing import PATIENCE, caught
 
-__all__ = ["NO_LINE", "turn"]
+__all__ = ["EVENTS_OF_LOOKS", "NO_LINE", "turn"]
 
 _PAGE = 100
 """Executions of one answer: 1,000 would be more than a state's result may hold."""
-_LOOK_SECONDS = 30
-# Each look is ten events of the history, and a third of it may be spent on waiting.
-_MOST_LOOKS = 800
+# At first every half minute, then less often, up to ten minutes: four days of waiting and more.
+_FIRST_LOOK, _LONGEST_LOOK = 30, 600
+MOST_LOOKS = 600
+EVENTS_OF_LOOKS = MOST_LOOKS * 10
+"""Of the execution's history, which has room for 25,000."""
 
 NO_LINE = {"found": False, "ahead": 0, "page": "", "looks": 0}
 """The variable ``$line``, as it is at first."""
@@ -70,14 +72,16 @@ def turn(plan: BatchPlan, then: str) -> dict[str, dict[str, Any]]:
             [
                 rule("$line.page != ''", "BatchLook"),
                 rule(f"$line.found and $line.ahead < {plan.batches_at_once}", then),
-                rule(f"$line.looks >= {_MOST_LOOKS}", "BatchLetter", {"given_up": _LATE}),
+                rule(f"$line.looks >= {MOST_LOOKS}", "BatchLetter", {"given_up": _LATE}),
             ],
             "BatchWait",
         ),
         "BatchWait": {
             "Comment": "Until others have ended; jittered.",
             "Type": "Wait",
-            "Seconds": expression(f"$ceil({_LOOK_SECONDS} * (0.5 + $random()))"),
+            "Seconds": expression(
+                f"$ceil($min([{_LONGEST_LOOK}, {_FIRST_LOOK} * (1 + $line.looks)]) * (0.5 + $random()))"
+            ),
             "Assign": anew,
             "Next": "BatchLook",
         },
