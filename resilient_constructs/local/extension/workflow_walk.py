@@ -19,6 +19,7 @@ import copy
 import json
 import logging
 import threading
+from types import ModuleType
 from typing import Any
 
 from ministack.core.responses import now_iso
@@ -30,6 +31,7 @@ __all__ = ["MOST_BYTES", "close", "size_of", "walk"]
 
 MOST_BYTES = 262_144
 _LONGEST_EXPRESS = 300
+_PATIENCE_MS = 60_000
 
 _logger = logging.getLogger("states")
 
@@ -56,6 +58,7 @@ def close() -> None:
 
     sfn._execute_choice = choose
     sfn._apply_state_assign = _assign
+    sfn.jsonata = _patient(sfn.jsonata)
     sfn._run_parallel_branches = run_branches
     sfn._run_sub_machine = _branch
 
@@ -133,6 +136,24 @@ def _through(run: Run, definition: dict[str, Any], machine: dict[str, Any]) -> N
         {"executionSucceededEventDetails": {"output": output}},
         output=output,
     )
+
+
+def _patient(stock: Any) -> Any:
+    """The expressions' engine with time enough for a machine that does much else.
+
+    An expression ends after a second, as on AWS; but here hundreds of executions share a processor,
+    and an expression that fails for it is no fault of the workflow.
+    """
+    own = ModuleType("jsonata")
+    own.__dict__.update(stock.__dict__)
+
+    class Jsonata(stock.Jsonata):  # type: ignore[misc, name-defined]
+        @staticmethod
+        def jsonata(expression: str, timeout: int | None = None) -> Any:  # noqa: ARG004
+            return stock.Jsonata.jsonata(expression, timeout=_PATIENCE_MS)
+
+    own.__dict__["Jsonata"] = Jsonata
+    return own
 
 
 def _choose(state: dict[str, Any], value: Any, context: Any) -> tuple[Any, str]:
