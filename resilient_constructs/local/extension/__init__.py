@@ -41,6 +41,7 @@ def load() -> Any:
         workflow_errors,
         workflow_executions,
         workflow_http,
+        workflow_objects,
         workflow_permissions,
         workflow_running,
         workflow_walk,
@@ -69,6 +70,7 @@ def load() -> Any:
         workflow_walk,
         workflow_executions,
         workflow_http,
+        workflow_objects,
         workflow_errors,
         # Outside of those: a call that is refused is not made.
         workflow_permissions,

@@ -3,7 +3,7 @@
 AWS: every task is a call with the rights of the state machine's role.
 ministack 1.5.33: calls go straight to the other service's functions, whatever the role may do.
 Here: the role is asked before each call of a function, a table, a queue, a topic, a bus or a state machine,
-and of an object for a distributed map. Other actions of the SDK are made without asking.
+and of an object. Other actions of the SDK are made without asking.
 https://docs.aws.amazon.com/step-functions/latest/dg/procedure-create-iam-role.html
 """
 
@@ -113,6 +113,12 @@ def _needs(resource: str, data: Mapping[str, Any]) -> list[tuple[str, str]]:
     if task == "events:putEvents":
         buses = {str(one.get("EventBusName") or "default") for one in data.get("Entries") or ()}
         return [("events:PutEvents", _arn("events", f"event-bus/{bus}", bus)) for bus in sorted(buses)]
+    if task == "s3:putObject":
+        return [("s3:PutObject", f"arn:aws:s3:::{data.get('Bucket')}/{data.get('Key')}")]
+    if task == "sfn:describeMapRun":
+        return [("states:DescribeMapRun", str(data.get("MapRunArn")))]
+    if task == "sfn:listExecutions":
+        return [("states:ListExecutions", str(data.get("StateMachineArn")))]
     if task == "states:startExecution":
         return [("states:StartExecution", str(data.get("StateMachineArn") or data.get("stateMachineArn")))]
     return []

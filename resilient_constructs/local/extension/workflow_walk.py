@@ -147,7 +147,7 @@ def _patient(stock: Any) -> Any:
     own = ModuleType("jsonata")
     own.__dict__.update(stock.__dict__)
 
-    class Jsonata(stock.Jsonata):  # type: ignore[misc, name-defined]
+    class Jsonata(stock.Jsonata):  # type: ignore[misc]
         @staticmethod
         def jsonata(expression: str, timeout: int | None = None) -> Any:  # noqa: ARG004
             return stock.Jsonata.jsonata(expression, timeout=_PATIENCE_MS)
