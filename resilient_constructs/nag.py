@@ -137,6 +137,19 @@ BY_DESIGN: tuple[Known, ...] = (
                 "them alone. Which keys there will be, nobody knows at deployment.",
             ),
             (
+                r"(<\w+\.Arn>|arn:.+)/results/.+/\*",
+                "Manifests and results of one construct's batches lie below this prefix. What the executions "
+                "that they are of will be called, nobody knows at deployment.",
+            ),
+            (
+                r"(<\w+\.Arn>|arn:.+:s3:::[^/]+)/\*",
+                "The bucket that items come from: each batch says which of its objects it consists of.",
+            ),
+            (
+                r"arn:.+:mapRun:.+:\*",
+                "The Map Runs of one state machine, which counts how many of its own items failed.",
+            ),
+            (
                 r"arn:.+:execution:.+:\*",
                 "The executions of one state machine, which this role starts and waits for. What they will "
                 "be called, nobody knows at deployment.",

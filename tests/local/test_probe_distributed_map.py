@@ -179,3 +179,62 @@ def _packed(code: str) -> bytes:
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("index.py", code)
     return packed.getvalue()
+
+
+def test_a_task_writes_an_object_as_json(flows: Workflows) -> None:
+    """An object is written as JSON, where the role may."""
+    put = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::aws-sdk:s3:putObject",
+        "Arguments": {"Bucket": "items", "Key": "told", "Body": {"n": "{% $states.input.n %}"}},
+        "End": True,
+    }
+    flows.output(flows.run(flows.machine({"Put": put}, *MAY), {"n": 7}))
+    assert json.loads(flows.aws.client("s3").get_object(Bucket="items", Key="told")["Body"].read()) == {
+        "n": 7
+    }
+
+
+def test_a_task_writes_no_object_that_its_role_may_not(flows: Workflows) -> None:
+    """Nor one into a bucket that is not there."""
+    put = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::aws-sdk:s3:putObject",
+        "Arguments": {"Bucket": "other", "Key": "told", "Body": {}},
+        "End": True,
+    }
+    assert flows.run(flows.machine({"Put": put}, *MAY))["status"] == "FAILED"
+
+
+def test_a_machine_reads_its_map_runs_counts_and_who_runs(flows: Workflows) -> None:
+    """By tasks of the SDK, whose answers' members begin with capitals."""
+    may = (*MAY, ("states:DescribeMapRun", "*"), ("states:ListExecutions", "*"))
+    writer = {
+        "Resource": "arn:aws:states:::s3:putObject",
+        "Arguments": {"Bucket": "items", "Prefix": "out"},
+    }
+    states = {
+        "Map": {**mapping(ECHO, Items=[1, 2, 3], ResultWriter=writer), "Next": "Count"},
+        "Count": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:sfn:describeMapRun",
+            "Arguments": {"MapRunArn": "{% $states.input.MapRunArn %}"},
+            "Assign": {"counts": "{% $states.result.ItemCounts %}"},
+            "Next": "List",
+        },
+        "List": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:sfn:listExecutions",
+            "Arguments": {
+                "StateMachineArn": "{% $states.context.StateMachine.Id %}",
+                "StatusFilter": "RUNNING",
+            },
+            "Output": {
+                "total": "{% $counts.Total %}",
+                "me": "{% $states.context.Execution.Id in $states.result.Executions.ExecutionArn %}",
+            },
+            "End": True,
+        },
+    }
+    del states["Map"]["End"]
+    assert flows.output(flows.run(flows.machine(states, *may))) == {"total": 3, "me": True}

@@ -16,6 +16,7 @@ from cfnlint.config import ManualArgs
 from configured_consumer import configure
 from example_templates import TEMPLATES
 from guarded_consumer import guard
+from parallel_works import fan_out
 
 from resilient_constructs import Handler, OnCall
 
@@ -53,7 +54,21 @@ def workflows() -> dict[str, Any]:
     return dict(Template.from_stack(stack).to_json())
 
 
-ALL = {**TEMPLATES, "Configured": configured, "Guarded": guarded, "Workflows": workflows}
+def batches() -> dict[str, Any]:
+    """Batches, inline and from S3."""
+    stack = Stack(App(), "Shop")
+    handler = Handler.from_directory(str(HANDLERS), "delivery.deliver")
+    fan_out(stack, handler=handler, on_call=OnCall(stack, "OnCall"))
+    return dict(Template.from_stack(stack).to_json())
+
+
+ALL = {
+    **TEMPLATES,
+    "Configured": configured,
+    "Guarded": guarded,
+    "Workflows": workflows,
+    "Batches": batches,
+}
 
 
 @pytest.mark.parametrize("name", ALL)

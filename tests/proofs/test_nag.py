@@ -18,6 +18,7 @@ from aws_cdk import aws_sns as sns
 from breaker_workflows import orchestrate
 from configured_consumer import configure
 from guarded_consumer import guard
+from parallel_works import fan_out
 
 from examples.courier import CourierStack
 from examples.documents import DocumentsStack
@@ -202,6 +203,19 @@ def test_workflows_findings_are_known() -> None:
         str(REPOSITORY / "examples" / "handlers" / "delivery"), "delivery.deliver"
     )
     ours = orchestrate(stack, handler=handler, on_call=on_call)
+    acknowledge(on_call, *ours)
+    paths = tuple(f"{one.node.path}/" for one in ours)
+    assert {finding for finding in findings_of(stack) if finding[0].startswith(paths)} == set()
+
+
+def test_batches_findings_are_known() -> None:
+    """Inline and from S3, there are by-design findings only."""
+    stack = Stack(App(), "Shop")
+    on_call = OnCall(stack, "OnCall")
+    handler = Handler.from_directory(
+        str(REPOSITORY / "examples" / "handlers" / "delivery"), "delivery.deliver"
+    )
+    ours = fan_out(stack, handler=handler, on_call=on_call)
     acknowledge(on_call, *ours)
     paths = tuple(f"{one.node.path}/" for one in ours)
     assert {finding for finding in findings_of(stack) if finding[0].startswith(paths)} == set()

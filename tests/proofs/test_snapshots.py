@@ -16,6 +16,7 @@ from breaker_workflows import orchestrate
 from configured_consumer import configure
 from example_templates import TEMPLATES
 from guarded_consumer import guard
+from parallel_works import fan_out
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
@@ -105,6 +106,11 @@ def workflows_of_all_kinds(stack: Stack) -> None:
     orchestrate(stack, handler=HANDLER)
 
 
+def batches(stack: Stack) -> None:
+    """``ParallelWork``, inline behind a breaker, and distributed over an object."""
+    fan_out(stack, handler=HANDLER)
+
+
 def on_call(stack: Stack) -> None:
     """``OnCall`` with tickets of their own."""
     OnCall(stack, "OnCall", email="ops@example.com", ticket_email="team@example.com")
@@ -123,6 +129,7 @@ BUILDS: dict[str, Callable[[Stack], None]] = {
         a_bus,
         a_workflow,
         workflows_of_all_kinds,
+        batches,
         on_call,
     )
 }
@@ -251,6 +258,22 @@ PINNED_CONSTRUCTS = {
         "PagesAnalyseUndelivered9FA662FC",
         "PagesArchive1517573D",
         "PagesBusFE59DC33",
+        "ReaderLogGroup9E4B6423",
+        "ResilientCircuitsControllerDeadLetterQueueD5990B76",
+        "ResilientCircuitsControllerLogGroupD143EACF",
+        "ResilientCircuitsControllerWakeQueue17B0F60E",
+        "ResilientCircuitsTable02CFC3AE",
+        "ResilientClaims45FE4E6F",
+    ],
+    "batches": [
+        "FewDeadLetterQueue2BFF736D",
+        "FewLogGroupA571A60C",
+        "FewQueueDFF2DA22",
+        "FewStarterLogGroupF5D8D959",
+        "ManyDeadLetterQueue34A5EFFE",
+        "ManyLogGroupA6A65A01",
+        "ManyQueueB32F0DCF",
+        "ManyStarterLogGroupC9C868EF",
         "ReaderLogGroup9E4B6423",
         "ResilientCircuitsControllerDeadLetterQueueD5990B76",
         "ResilientCircuitsControllerLogGroupD143EACF",
