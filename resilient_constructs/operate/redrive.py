@@ -27,6 +27,9 @@ LONGEST_NAME = 80
 
 _UNITS = {"m": 60, "h": 3_600, "d": 86_400}
 _FAILED = ("FAILED", "TIMED_OUT")
+_BATCH_IS_DONE = frozenset(
+    {"Resilient.ManifestNotStored", "Resilient.NotCounted", "Resilient.TooManyItemsFailed"}
+)
 
 
 class Way(StrEnum):
@@ -146,8 +149,8 @@ def _look(arn: str, client: Any) -> Found:
     if kind == "express":
         return Found(
             arn=arn,
-            why="an express execution cannot be redriven, and AWS keeps no input of it: send the input in its "
-            "dead letter once more",
+            why="an express execution cannot be redriven, and AWS keeps no input of it: send the input in"
+            " its dead letter once more",
         )
     if kind != "execution":
         return Found(arn=arn, why="this is no execution's ARN (arn:aws:states:…:execution:MACHINE:NAME)")
@@ -161,6 +164,10 @@ def _seen(arn: str, told: dict[str, Any], client: Any) -> Found:
     status, error = str(told["status"]), str(told.get("error") or "")
     if status in ("SUCCEEDED", "RUNNING", "PENDING_REDRIVE"):
         return Found(arn=arn, status=status, error=error, why=f"it is {status}")
+    if status == "FAILED" and ("/" in arn or error in _BATCH_IS_DONE):
+        # An item has no state machine of its own to be started with, and a batch would do all items again.
+        why = "its items are done or dead letters: move those to the batch's work queue instead"
+        return Found(arn=arn, status=status, error=error, why=why)
     if status == "FAILED" and _ended_in_fail_state(arn, client):
         if told.get("input") is None:
             return Found(arn=arn, status=status, error=error, why="AWS does not give its input any more")

@@ -238,3 +238,28 @@ def test_a_reason_cannot_end_a_header() -> None:
     """Only letters, digits and a few signs of it go along, and not too many."""
     assert user_agent("a\r\nX-Evil: 1 ✓") == "resilient-redrive/a-X-Evil-1"
     assert len(user_agent("x" * 1_000)) < 150
+
+
+@pytest.mark.parametrize(
+    "error", ["Resilient.TooManyItemsFailed", "Resilient.NotCounted", "Resilient.ManifestNotStored"]
+)
+def test_a_batch_whose_items_have_ended_is_not_started_anew(aws: Aws, error: str) -> None:
+    """It would do all of them again; those that failed are dead letters, and these can be sent back."""
+    aws.describes("night", error=error)
+    assert "move those to the batch's work queue" in run(arn_of("night"), "-r", "mended", code=2)
+
+
+def test_an_item_of_a_batch_is_not_started_by_itself(aws: Aws) -> None:
+    """A child execution's state machine cannot be started; its dead letter is the item."""
+    child = arn_of("one").replace(":Pages:", ":Pages/Items:")
+    answer = {
+        "executionArn": child,
+        "stateMachineArn": f"{MACHINE}/Items",
+        "name": "one",
+        "status": "FAILED",
+        "startDate": STOPPED,
+        "stopDate": STOPPED,
+        "error": "Reject",
+    }
+    aws.stub.add_response("describe_execution", answer, {"executionArn": child})
+    assert "move those to the batch's work queue" in run(child, "-r", "mended", code=2)
