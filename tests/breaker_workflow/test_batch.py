@@ -14,6 +14,7 @@ from resilient_runtime.breaker import Circuit, CircuitState
 
 from resilient_constructs.breaker_workflow.machine import Constant, RetryRule
 from resilient_constructs.breaker_workflow.parallel.machine import Given, Grouped, Read, inline_waits
+from resilient_constructs.testing.states import TaskCall
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-1000, 1000) | st.text(max_size=5),
@@ -312,7 +313,9 @@ def test_no_more_items_are_under_way_than_allowed(form: str, most: int) -> None:
     while ended < 9:
         calls = [one for one in execution.pending if one.state == "Call"]
         assert len(calls) == min(most, 9 - ended)
-        calls[0].succeed({"Payload": 1})  # type: ignore[attr-defined]
+        call = calls[0]
+        assert isinstance(call, TaskCall)
+        call.succeed({"Payload": 1})
         ended += 1
 
 
