@@ -149,7 +149,11 @@ class Pages:
         for one in self.executions():
             told = states.describe_execution(executionArn=one["executionArn"])
             given = json.loads(told["input"])
-            page = (given["input"] if "resilient" in given else given)["page"]
+            work = given["input"] if "resilient" in given else given
+            if work is None:
+                # It lies in the bucket; its execution has its name.
+                work = {"page": one["name"].removeprefix("page-")}
+            page = work["page"]
             parked = "PARKED" in (told.get("output") or "")
             outcome = "PARKED" if parked else f"{told['status']} {told.get('error') or ''}".strip()
             at = told["startDate"].timestamp()
