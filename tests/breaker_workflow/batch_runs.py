@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from machine_runs import DEAD, NAME, START, plan
@@ -14,7 +15,7 @@ from resilient_runtime.stores.circuits import DynamoDBCircuits
 from resilient_constructs.breaker_workflow.parallel.machine import BatchPlan, Given, Read, definition
 from resilient_constructs.testing.states import Execution, StateMachine, StatesError, Table, TaskCall
 
-__all__ = ["BUCKET", "Batches", "batch_plan", "json_source"]
+__all__ = ["BUCKET", "FORMS", "Batches", "batch_plan", "json_source", "ready", "sent", "told"]
 
 BUCKET = "results"
 
@@ -49,13 +50,7 @@ class Batches:
     def __init__(self, made_of: BatchPlan) -> None:
         self.plan = made_of
         self.machine = StateMachine(definition(made_of), "Pages")
-        self.table = Table()
-        self.dead: list[Any] = []
-        self.objects: dict[tuple[str, str], bytes] = {}
-        self.calls: list[Any] = []
-        self.does: Callable[[Any], Any] = lambda work: work
-        self.running: list[str] = []
-        self._execution: list[Execution] = []
+        self.forget()
         self.tasks: dict[str, Callable[[TaskCall], Any]] = {
             "arn:aws:states:::lambda:invoke": self._call,
             "arn:aws:states:::dynamodb:getItem": lambda call: self.table.get_item(**call.arguments),
@@ -65,6 +60,16 @@ class Batches:
             "arn:aws:states:::aws-sdk:sfn:describeMapRun": self._describe,
             "arn:aws:states:::aws-sdk:sfn:listExecutions": self._list,
         }
+
+    def forget(self) -> None:
+        """Nothing has run, nothing is stored, and the work gives back what it got."""
+        self.table = Table()
+        self.dead: list[Any] = []
+        self.objects: dict[tuple[str, str], bytes] = {}
+        self.calls: list[Any] = []
+        self.does: Callable[[Any], Any] = lambda work: work
+        self.running: list[str] = []
+        self._execution: list[Execution] = []
 
     def fails_for(self, *poison: Any, error: str = "Reject") -> None:
         """The work fails for these items."""
@@ -124,3 +129,50 @@ class Batches:
         page = {"Executions": [{"ExecutionArn": arn} for arn in line[at : at + 2]]}
         self.running = self.running[:-1] if "me" in self.running[:-1] else self.running
         return {**page, "NextToken": str(at + 2)} if len(line) > at + 2 else page
+
+
+FORMS = ("inline", "distributed", "from S3")
+"""Where items come from, and what they are worked on in."""
+
+
+@cache
+def _made(form: str) -> Batches:
+    sources = {"inline": Given(), "distributed": Given(is_distributed=True), "from S3": json_source()}
+    return Batches(batch_plan(source=sources[form]))
+
+
+def ready(form: str) -> Batches:
+    """The machine of one form, as if nothing had ever run; it is compiled once."""
+    batches = _made(form)
+    batches.forget()
+    return batches
+
+
+def told(batches: Batches, execution: Any) -> tuple[dict[int, Any], set[int]]:
+    """By index: the results of those that the manifest says succeeded, and those that it says failed."""
+    manifest = batches.manifest(execution)
+    if "items" in manifest:
+        items = manifest["items"]
+        done = {one["index"]: one.get("result") for one in items if one["outcome"] == "SUCCEEDED"}
+        return done, {one["index"] for one in items if one["outcome"] == "FAILED"}
+
+    def read(status: str) -> list[Any]:
+        files = manifest["ResultFiles"][status]
+        return [one for file in files for one in json.loads(batches.objects[BUCKET, file["Key"]])]
+
+    def index(one: Any) -> int:
+        return int(json.loads(one["Input"])["resilient"]["item"]["index"])
+
+    assert manifest["ResultFiles"]["PENDING"] == []
+    return (
+        {index(one): json.loads(one["Output"]) for one in read("SUCCEEDED")},
+        {index(one) for one in read("FAILED")},
+    )
+
+
+def sent(batches: Batches, form: str, items: list[Any]) -> dict[str, Any]:
+    """A batch of these items in the form that the machine takes."""
+    if form != "from S3":
+        return {"items": items}
+    batches.objects["in", "list.json"] = json.dumps(items).encode()
+    return {"key": "list.json"}

@@ -6,55 +6,20 @@ import json
 from typing import Any
 
 import pytest
-from batch_runs import BUCKET, Batches, batch_plan, json_source
+from batch_runs import FORMS, Batches, batch_plan, json_source, ready, sent, told
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine_runs import START
 from resilient_runtime.breaker import Circuit, CircuitState
 
-from resilient_constructs.breaker_workflow.machine import Constant, RetryRule
+from resilient_constructs.breaker_workflow.machine import Constant
 from resilient_constructs.breaker_workflow.parallel.machine import Given, Grouped, Read, inline_waits
-from resilient_constructs.testing.states import TaskCall
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-1000, 1000) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=2),
     max_leaves=4,
 )
-INLINE = Batches(batch_plan())
-DISTRIBUTED = Batches(batch_plan(source=Given(is_distributed=True)))
-FROM_S3 = Batches(batch_plan(source=json_source()))
-FORMS = {"inline": INLINE, "distributed": DISTRIBUTED, "from S3": FROM_S3}
-
-
-def told(batches: Batches, execution: Any) -> tuple[dict[int, Any], set[int]]:
-    """By index: the results of those that the manifest says succeeded, and those that it says failed."""
-    manifest = batches.manifest(execution)
-    if "items" in manifest:
-        items = manifest["items"]
-        done = {one["index"]: one.get("result") for one in items if one["outcome"] == "SUCCEEDED"}
-        return done, {one["index"] for one in items if one["outcome"] == "FAILED"}
-
-    def read(status: str) -> list[Any]:
-        files = manifest["ResultFiles"][status]
-        return [one for file in files for one in json.loads(batches.objects[BUCKET, file["Key"]])]
-
-    def index(one: Any) -> int:
-        return int(json.loads(one["Input"])["resilient"]["item"]["index"])
-
-    assert manifest["ResultFiles"]["PENDING"] == []
-    return (
-        {index(one): json.loads(one["Output"]) for one in read("SUCCEEDED")},
-        {index(one) for one in read("FAILED")},
-    )
-
-
-def sent(batches: Batches, form: str, items: list[Any]) -> dict[str, Any]:
-    """A batch of these items in the form that the machine takes."""
-    if form != "from S3":
-        return {"items": items}
-    batches.objects["in", "list.json"] = json.dumps(items).encode()
-    return {"key": "list.json"}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -65,8 +30,7 @@ def test_every_item_succeeds_or_is_dead_lettered_and_never_both(form: str, data:
     items = data.draw(st.lists(JSON, max_size=7))
     poison = data.draw(st.sets(st.integers(0, max(0, len(items) - 1)), max_size=len(items)))
     numbered = [{"n": n, "item": item} for n, item in enumerate(items)]
-    batches = FORMS[form]
-    batches.dead.clear()
+    batches = ready(form)
     batches.fails_for(*[numbered[n] for n in poison])
     execution = batches.run(sent(batches, form, numbered))
 
@@ -114,7 +78,7 @@ def test_the_tolerated_share_decides_how_the_whole_ends(
 @pytest.mark.parametrize("item", [5, None, [1, [2]], [], {"resilient": 1}, "", {"a": [1]}], ids=repr)
 def test_the_work_gets_the_item_as_it_is(form: str, item: Any) -> None:
     """One item, whatever JSON it is, reaches the work unchanged, and its result comes back so."""
-    batches = FORMS[form]
+    batches = ready(form)
     batches.fails_for()
     batches.calls.clear()
     execution = batches.run(sent(batches, form, [item]))
@@ -125,8 +89,7 @@ def test_the_work_gets_the_item_as_it_is(form: str, item: Any) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_dead_letter_tells_what_it_is_about(form: str) -> None:
     """Item, index, error, cause, execution and batch are in it."""
-    batches = FORMS[form]
-    batches.dead.clear()
+    batches = ready(form)
     batches.fails_for({"page": 8}, error="BadPage")
     batches.run(sent(batches, form, [{"page": 7}, {"page": 8}]), name="night")
     (letter,) = batches.dead
@@ -141,8 +104,7 @@ def test_a_dead_letter_tells_what_it_is_about(form: str) -> None:
 @pytest.mark.parametrize("item", [{"page": 8}, [1, 2], None], ids=repr)
 def test_a_dead_letter_sent_back_is_one_item_again(form: str, item: Any) -> None:
     """Its input, as the starter wraps it, is worked on under its old index and name, and nothing else is."""
-    batches = FORMS[form]
-    batches.dead.clear()
+    batches = ready(form)
     batches.fails_for(item)
     batches.run(sent(batches, form, ["first", item]), name="night")
     batches.fails_for()
@@ -158,8 +120,7 @@ def test_a_dead_letter_sent_back_is_one_item_again(form: str, item: Any) -> None
 @pytest.mark.parametrize("form", FORMS)
 def test_a_dead_letter_that_fails_again_is_dead_lettered_again(form: str) -> None:
     """The second letter can be sent back like the first."""
-    batches = FORMS[form]
-    batches.dead.clear()
+    batches = ready(form)
     batches.fails_for("b")
     batches.run(sent(batches, form, ["a", "b"]))
     execution = batches.run({"resilient": {}, "input": batches.dead[0]["input"]}, name="again")
@@ -171,7 +132,7 @@ def test_a_dead_letter_that_fails_again_is_dead_lettered_again(form: str) -> Non
 @pytest.mark.parametrize("form", FORMS)
 def test_items_wait_while_the_circuit_is_open(form: str) -> None:
     """No item is called before its recovery time, none is given up, and the batch ends well."""
-    source = FORMS[form].plan.source
+    source = ready(form).plan.source
     batches = Batches(batch_plan(source=source))
     batches.circuit_is(Circuit(state=CircuitState.OPEN, retry_at=START + 120, openings=1))
     execution = batches.run(sent(batches, form, [1, 2, 3, 4, 5]))
@@ -300,62 +261,3 @@ def test_a_constant_stands_in_for_items_that_fail(form: str) -> None:
     execution = batches.run({"items": [1, 2]})
     assert told(batches, execution) == ({0: 1, 1: {"words": [], "why": "Reject"}}, set())
     assert batches.dead == []
-
-
-@pytest.mark.parametrize("most", [1, 3, 7])
-@pytest.mark.parametrize("form", ["inline", "distributed"])
-def test_no_more_items_are_under_way_than_allowed(form: str, most: int) -> None:
-    """At any moment at most so many calls are open, and as many as that while there is work."""
-    source = Given(is_distributed=form == "distributed")
-    batches = Batches(batch_plan(source=source, max_concurrency=most, item={"downstream": None}))
-    execution = batches.machine.start({"items": list(range(9))}, clock=lambda: START, name="night")
-    ended = 0
-    while ended < 9:
-        calls = [one for one in execution.pending if one.state == "Call"]
-        assert len(calls) == min(most, 9 - ended)
-        call = calls[0]
-        assert isinstance(call, TaskCall)
-        call.succeed({"Payload": 1})
-        ended += 1
-
-
-def test_batches_take_turns_in_their_order() -> None:
-    """A batch goes on when fewer than allowed that began before it still run, however many pages tell so."""
-    batches = Batches(batch_plan(batches_at_once=2))
-    batches.running = ["newer", "me", "older-1", "older-2", "older-3"]
-    execution = batches.run({"items": [1]})
-    assert execution.status == "SUCCEEDED"
-    assert execution.visited.count("BatchWait") == 1
-    alone = Batches(batch_plan(batches_at_once=1))
-    alone.running = ["me"]
-    assert alone.run({"items": [1]}).visited.count("BatchWait") == 0
-
-
-def test_a_batch_that_never_gets_its_turn_is_dead_lettered() -> None:
-    """After 600 looks it is given up, whole, before its history is full."""
-    batches = Batches(batch_plan(batches_at_once=1))
-    batches.running = ["me", "for-ever"]
-    batches.tasks["arn:aws:states:::aws-sdk:sfn:listExecutions"] = lambda _: {
-        "Executions": [{"ExecutionArn": "other"}]
-    }
-    execution = batches.run({"items": [1]})
-    assert (execution.error, len(batches.dead)) == ("Resilient.NoTurn", 1)
-
-
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        ({"max_concurrency": 41}, "max_concurrency is 41; allowed: whole numbers, 1 to 40"),
-        ({"max_concurrency": 10_001, "source": Given(is_distributed=True)}, "1 to 10,000"),
-        ({"tolerated_percent": 101}, "tolerated_percent is 101"),
-        ({"tolerated_count": -1}, "tolerated_count is -1"),
-        ({"grouped": Grouped(items=2)}, "only if distributed"),
-        ({"source": Given(most=400)}, "25,000 events"),
-        ({"item": {"retries": (RetryRule(errors=("States.ALL",), attempts=30),)}}, "25,000 events"),
-    ],
-)
-def test_an_impossible_plan_is_refused(more: dict[str, Any], said: str) -> None:
-    """The message names property, value and what is allowed."""
-    with pytest.raises(ValueError, match="BatchPlan") as refused:
-        Batches(batch_plan(**more))
-    assert said in str(refused.value)

@@ -1,0 +1,128 @@
+"""Batches: their width, their turns, their cost, and what becomes of them when AWS itself fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from batch_runs import FORMS, Batches, batch_plan, ready, sent
+from machine_runs import START
+
+from resilient_constructs.breaker_workflow.machine import RetryRule
+from resilient_constructs.breaker_workflow.parallel.machine import Given, Grouped
+from resilient_constructs.testing.states import StatesError, TaskCall
+
+
+@pytest.mark.parametrize("most", [1, 3, 7])
+@pytest.mark.parametrize("form", ["inline", "distributed"])
+def test_no_more_items_are_under_way_than_allowed(form: str, most: int) -> None:
+    """At any moment at most so many calls are open, and as many as that while there is work."""
+    source = Given(is_distributed=form == "distributed")
+    batches = Batches(batch_plan(source=source, max_concurrency=most, item={"downstream": None}))
+    execution = batches.machine.start({"items": list(range(9))}, clock=lambda: START, name="night")
+    ended = 0
+    while ended < 9:
+        calls = [one for one in execution.pending if one.state == "Call"]
+        assert len(calls) == min(most, 9 - ended)
+        call = calls[0]
+        assert isinstance(call, TaskCall)
+        call.succeed({"Payload": 1})
+        ended += 1
+
+
+def test_batches_take_turns_in_their_order() -> None:
+    """A batch goes on when fewer than allowed that began before it still run, however many pages tell so."""
+    batches = Batches(batch_plan(batches_at_once=2))
+    batches.running = ["newer", "me", "older-1", "older-2", "older-3"]
+    execution = batches.run({"items": [1]})
+    assert execution.status == "SUCCEEDED"
+    assert execution.visited.count("BatchWait") == 1
+    alone = Batches(batch_plan(batches_at_once=1))
+    alone.running = ["me"]
+    assert alone.run({"items": [1]}).visited.count("BatchWait") == 0
+
+
+def test_a_batch_that_never_gets_its_turn_is_dead_lettered() -> None:
+    """After 600 looks it is given up, whole, before its history is full."""
+    batches = Batches(batch_plan(batches_at_once=1))
+    batches.running = ["me", "for-ever"]
+    batches.tasks["arn:aws:states:::aws-sdk:sfn:listExecutions"] = lambda _: {
+        "Executions": [{"ExecutionArn": "other"}]
+    }
+    execution = batches.run({"items": [1]})
+    assert (execution.error, len(batches.dead)) == ("Resilient.NoTurn", 1)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"max_concurrency": 41}, "max_concurrency is 41; allowed: whole numbers, 1 to 40"),
+        ({"max_concurrency": 10_001, "source": Given(is_distributed=True)}, "1 to 10,000"),
+        ({"tolerated_percent": 101}, "tolerated_percent is 101"),
+        ({"tolerated_count": -1}, "tolerated_count is -1"),
+        ({"grouped": Grouped(items=2)}, "only if distributed"),
+        ({"source": Given(most=400)}, "25,000 events"),
+        ({"item": {"retries": (RetryRule(errors=("States.ALL",), attempts=30),)}}, "25,000 events"),
+    ],
+)
+def test_an_impossible_plan_is_refused(more: dict[str, Any], said: str) -> None:
+    """The message names property, value and what is allowed."""
+    with pytest.raises(ValueError, match="BatchPlan") as refused:
+        Batches(batch_plan(**more))
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("form", "of_an_item", "of_a_batch"), [("inline", 5, 6), ("distributed", 3, 7), ("from S3", 3, 7)]
+)
+def test_what_goes_well_passes_few_states(form: str, of_an_item: int, of_a_batch: int) -> None:
+    """Each is paid for: three for an item, two for its place in an inline manifest, and the batch's own."""
+    batches = ready(form)
+    batches.fails_for()
+    counts = [batches.run(sent(batches, form, list(range(number)))).transitions for number in (1, 2)]
+    assert counts == [of_a_batch + of_an_item, of_a_batch + 2 * of_an_item]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_batch_of_nothing_is_done(form: str) -> None:
+    """It has a manifest, and nobody is called."""
+    batches = ready(form)
+    batches.calls.clear()
+    execution = batches.run(sent(batches, form, []))
+    assert (execution.status, execution.output["total"], batches.calls) == ("SUCCEEDED", 0, [])
+
+
+def test_a_result_that_cannot_be_stored_makes_a_dead_letter() -> None:
+    """The work is done, the letter says so, and the batch counts it as failed."""
+    batches = Batches(batch_plan())
+    batches.does = lambda _: "x" * 60_000
+
+    def refuse(call: TaskCall) -> Any:
+        if "/results/" in call.arguments["Key"]:
+            raise StatesError("S3.S3Exception", "down")
+        return {}
+
+    batches.tasks["arn:aws:states:::aws-sdk:s3:putObject"] = refuse
+    execution = batches.run({"items": [1]})
+    (letter,) = batches.dead
+    assert (execution.status, letter["error"]) == ("FAILED", "Resilient.ResultNotKept")
+    assert "the work is done" in letter["cause"]
+
+
+@pytest.mark.parametrize(
+    ("task", "form", "error"),
+    [
+        ("arn:aws:states:::aws-sdk:s3:putObject", "inline", "Resilient.ManifestNotStored"),
+        ("arn:aws:states:::aws-sdk:sfn:describeMapRun", "distributed", "Resilient.NotCounted"),
+    ],
+)
+def test_a_batch_that_cannot_tell_its_end_fails_and_says_so(task: str, form: str, error: str) -> None:
+    """After its items have ended: none of them is dead-lettered for it."""
+    batches = Batches(batch_plan(source=Given(is_distributed=form == "distributed")))
+
+    def refuse(_: TaskCall) -> Any:
+        raise StatesError("States.TaskFailed", "down")
+
+    batches.tasks[task] = refuse
+    execution = batches.run({"items": [1, 2]})
+    assert (execution.error, batches.calls, batches.dead) == (error, [1, 2], [])
