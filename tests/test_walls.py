@@ -48,7 +48,9 @@ def _rooms(*names: str) -> frozenset[str]:
     return frozenset(f"{LIBRARY}.{name}" for name in names)
 
 
-SHARED = _rooms("limits", "tokens", "places", "stores", "queues", "assets", "monitoring", "runtime_layer") | {
+SHARED = _rooms(
+    "limits", "tokens", "lazies", "places", "stores", "queues", "assets", "monitoring", "runtime_layer"
+) | {
     f"{RUNTIME}.settings",
     f"{RUNTIME}.pace_plan",
 }
@@ -64,11 +66,13 @@ WALLS = [
     Wall(room=f"{RUNTIME}.connections", may=frozenset({RUNTIME, "httpx", "requests", "urllib3"})),
     Wall(room=f"{LIBRARY}.limits", may=frozenset()),
     Wall(room=f"{LIBRARY}.tokens", may=CDK | _rooms("limits")),
+    Wall(room=f"{LIBRARY}.lazies", may=CDK),
+    Wall(room=f"{LIBRARY}.pages", may=frozenset(), late=frozenset({"plotly"})),
     Wall(room=f"{LIBRARY}.stores", may=CDK),
     Wall(room=f"{LIBRARY}.places", may=CDK | _rooms("limits", "tokens")),
     Wall(room=f"{LIBRARY}.queues", may=CDK | _rooms("limits", "tokens", "places", "stores")),
     Wall(room=f"{LIBRARY}.assets", may=_rooms("limits"), late=frozenset({"pip"})),
-    Wall(room=f"{LIBRARY}.monitoring", may=CDK | _rooms("limits", "tokens", "places")),
+    Wall(room=f"{LIBRARY}.monitoring", may=CDK | _rooms("limits", "tokens", "lazies", "places")),
     *(
         Wall(room=f"{LIBRARY}.monitoring.{pure}", may=_rooms("limits", "tokens"))
         for pure in ("signal", "layout", "widgets", "queries", "limits")
@@ -99,13 +103,15 @@ WALLS = [
     ),
     Wall(
         room=f"{LIBRARY}.demo",
-        may=_rooms("local", "template", "forecast.traffic") | BOTO | {"typer", "rich", "yaml", "plotly"},
+        may=_rooms("local", "template", "pages", "forecast.traffic")
+        | BOTO
+        | {"typer", "rich", "yaml", "plotly"},
     ),
     Wall(
         room=f"{LIBRARY}.operate",
         may=BOTO | {"typer", "rich", f"{RUNTIME}.breaker", f"{RUNTIME}.stores.circuits"},
     ),
-    Wall(room=f"{LIBRARY}.soak", may=_rooms("assets", "limits") | {"typer", "rich", "plotly"}),
+    Wall(room=f"{LIBRARY}.soak", may=_rooms("assets", "limits", "pages") | {"typer", "rich", "plotly"}),
     Wall(
         room=f"{LIBRARY}.testing",
         may=_rooms("local") | {"pytest"},

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from resilient_constructs import pages
+
 from .courier import Outcome
 from .story import Story
 
@@ -195,35 +197,15 @@ def _times(plot: go.Figure, story: Story) -> None:
 
 
 def _dress(plot: go.Figure, seconds: int) -> None:
-    plot.update_layout(
-        # Fixed: on paper the page is made smaller as a whole, and a figure that resizes itself would not fit.
-        width=952,
+    pages.undecorate(
+        plot,
         height=980,
+        last=seconds,
         margin={"l": 52, "r": 12, "t": 34, "b": 46},
         barmode="stack",
         bargap=0,
-        paper_bgcolor="white",
-        plot_bgcolor="white",
-        hovermode="x unified",
-        font={
-            "family": "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif",
-            "size": 12.5,
-            "color": "#1D2B36",
-        },
-    )
-    plot.update_xaxes(
-        showgrid=False,
-        showline=True,
-        linecolor="#C9D2DA",
-        range=[0, seconds],
-        zeroline=False,
-        ticks="outside",
     )
     plot.update_xaxes(title_text="seconds since the first request", row=4, col=1)
-    plot.update_yaxes(gridcolor="#E8EDF1", zeroline=False, rangemode="tozero", nticks=6)
-    plot.update_annotations(
-        selector={"xanchor": "center", "yanchor": "bottom"}, x=0, xanchor="left", font_size=14
-    )
     free = 1 - 3 * _GAP
     top = 1.0
     for number, share in enumerate(_HEIGHTS, start=1):

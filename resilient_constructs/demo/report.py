@@ -8,7 +8,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-import plotly.io
+from resilient_constructs import pages
 
 from .courier import Outcome
 from .ledger import Fate
@@ -36,19 +36,11 @@ def write_report(story: Story, path: Path) -> None:
 
     :raises OSError: when the file cannot be written
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_report(story), encoding="utf-8")
+    pages.write(render_report(story), path)
 
 
 def render_report(story: Story) -> str:
     """The report as HTML; plotly's script is in it, nothing is fetched."""
-    plots = plotly.io.to_html(
-        figure(story),
-        full_html=False,
-        include_plotlyjs=True,
-        div_id="plots",
-        config={"displayModeBar": False, "responsive": False},
-    )
     ledger = story.ledger
     headline, _, rest = verdict(story).partition(": ")
     kind = "verdict" if ledger.balanced else "verdict bad"
@@ -65,7 +57,7 @@ def render_report(story: Story) -> str:
 <div class="two"><section><h2>Ledger</h2>{_ledger(story)}</section>
 <section><h2>Courier calls</h2>{_calls(story)}</section></div>
 {_listed("What does not add up", wrong)}
-<section class="plots"><h2>What happened when</h2>{plots}</section>
+<section class="plots"><h2>What happened when</h2>{pages.embed(figure(story))}</section>
 {_fidelity(story)}
 <footer>{_footer(story)}</footer>
 </body></html>
@@ -123,11 +115,11 @@ def _row(name: str, count: int, note: str, kind: str = "") -> str:
 
 
 def _listed(title: str, items: Iterable[str], before: str = "") -> str:
-    entries = "".join(f"<li>{escape(item)}</li>" for item in items)
+    entries = pages.items(items)
     if not entries:
         return ""
     lead = f"<p>{escape(before)}</p>" if before else ""
-    return f"<section><h2>{escape(title)}</h2>{lead}<ul>{entries}</ul></section>"
+    return f"<section><h2>{escape(title)}</h2>{lead}{entries}</section>"
 
 
 def _fidelity(story: Story) -> str:
