@@ -12,19 +12,20 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .batch_budget import BatchBudget
 from .call import Boundary, Call, active_call
 from .circuit_open import CircuitOpen
+from .deliveries import Deliveries, Invocation, read_into
 from .in_progress import InProgress
 from .interruption import DeadlineExceeded, exceeded_in
 from .lifecycle import Guard, Remaining, kept_ms
-from .messages import group_of, read, records_of
+from .messages import group_of, records_of
 from .reject import Reject
 from .rejection import Rejection
+from .sent_back import SentBack
 from .settings import DownstreamSettings
 from .slow_down import NoTurn
 from .status import StatusLines, Teller, describe, text_of
@@ -40,7 +41,6 @@ _NOT_STORED = (
     "queue and nothing is lost. Check sqs:SendMessage of the function's role on that queue (and the grant "
     "on its KMS key), and that the queue exists; the message is tried again."
 )
-_MOST_TOLD = 100
 _REFUSED = "circuit open"
 _IN_ORDER = "an earlier message of its group goes back, and a group keeps its order"
 
@@ -51,14 +51,6 @@ class DeadLetters(Protocol):
     def store(self, record: Mapping[str, Any], rejection: Rejection) -> bool:
         """Return once the message is stored; raise when it is not known to be."""
         ...
-
-
-class _Invocation(NamedTuple):
-    """What all messages of one batch share."""
-
-    request_id: str
-    remaining: Remaining
-    margin_ms: int
 
 
 class Batch:
@@ -95,11 +87,10 @@ class Batch:
         self._dead_letters = dead_letters
         self._lines = lines
         self._tell = tell
-        self._downstreams = downstreams
-        self._boundary = boundary
         self._guard = guard
         self._in_progress = in_progress
-        self._returns = returns
+        self._deliveries = Deliveries(downstreams, boundary, lines.clock)
+        self._sent_back = SentBack(returns, self._deliveries, lines, tell)
         self._refuses = refuses
         self._refusal: CircuitOpen | None = None
         self._budget = BatchBudget()
@@ -111,7 +102,7 @@ class Batch:
         :returns: Lambda's partial batch response, naming the messages to return to the queue
         :raises ValueError: when the event is no SQS batch, before any message is touched: all of it returns
         """
-        invocation = _Invocation(
+        invocation = Invocation(
             str(getattr(context, "aws_request_id", "")), remaining, kept_ms(self._guard.margin)
         )
         try:
@@ -126,31 +117,23 @@ class Batch:
         # Only what this batch has met: a handler that seldom needs a downstream goes on without it.
         self._refusal = None
         self._budget.begin()
-        if self._returns is not None:
-            self._returns.begin()
+        self._sent_back.begin()
         for index, record in enumerate(records):
             group = group_of(record)
             if group is not None and group in stopped:
                 # Its predecessor comes back, so it must too, or the group would be out of order.
-                self._hold(record, _IN_ORDER, invocation, group=group)
+                self._sent_back.hold(record, _IN_ORDER, invocation, self._off(), group=group)
             elif (reason := self._no_time() or self._no_way()) is not None:
-                returned += self._hold_all(records[index:], reason, invocation)
+                returned += self._sent_back.hold_all(records[index:], reason, invocation, self._off())
                 break
             elif self._settled(record, invocation):
                 continue
             elif group is not None:
                 stopped.add(group)
             returned.append(record["messageId"])
-        if returned and self._returns is not None:
-            self._delay(self._returns)
+        if returned:
+            self._sent_back.tell(self._guard.left())
         return {"batchItemFailures": [{"itemIdentifier": one} for one in returned]}
-
-    def _delay(self, returns: Returns | LateReturns) -> None:
-        """Say when the messages that go back may come again; if that fails, they come later."""
-        try:
-            returns.tell(self._guard.left())
-        except Exception as error:  # noqa: BLE001
-            self._tell(self._lines.broken, "visibility", error)
 
     def _no_time(self) -> str | None:
         """Why no further message is begun in this invocation, None when one is."""
@@ -178,10 +161,10 @@ class Batch:
         self._refusal = None
         return None
 
-    def _settled(self, record: Mapping[str, Any], invocation: _Invocation) -> bool:
+    def _settled(self, record: Mapping[str, Any], invocation: Invocation) -> bool:
         """Whether the message may be deleted. An error of our own returns it: twice is better than never."""
         started = self._clock.ticks()
-        self._in_progress.call = call = self._plain(record, invocation)
+        self._in_progress.call = call = self._deliveries.plain(record, invocation)
         try:
             return self._settle(record, call, started)
         except Exception as error:  # noqa: BLE001
@@ -195,7 +178,7 @@ class Batch:
     def _settle(self, record: Mapping[str, Any], call: Call, started: float) -> bool:
         """Whether the message is completed or stored."""
         try:
-            body = self._read_into(call, record)
+            body = read_into(call, record)
         except Exception as error:  # noqa: BLE001  no message of SQS's own; each still gets both its records
             self._tell(self._lines.started, call)
             self._failed(record, call, started, error)
@@ -217,12 +200,12 @@ class Batch:
             self._refusal = refusal
             # By name and state: the circuit's reason may quote an exception, and is told where it opened.
             reason = f"{_REFUSED}: {text_of(refusal.name)} is {text_of(refusal.state)}"
-            self._hold_back(record, refusal.retry_after)
+            self._sent_back.after(record, refusal.retry_after)
             self._tell(self._lines.refused, call, reason)
             return False
         except NoTurn as no_turn:
             # Neither: the downstream is well, and this environment has called it often enough.
-            self._hold_back(record, no_turn.wait)
+            self._sent_back.after(record, no_turn.wait)
             self._tell(self._lines.refused, call, f"no turn: {text_of(no_turn)}")
             return False
         except Exception as error:  # noqa: BLE001  this is where a handler's failure becomes a returned message
@@ -237,30 +220,16 @@ class Batch:
             raise
         finally:
             active_call.reset(token)
-        if self._returns is not None:
-            self._returns.settled()
+        self._sent_back.settled()
         self._tell(self._lines.completed, call, self._clock.ticks() - started)
         return True
 
     def _failed(
         self, record: Mapping[str, Any], call: Call, started: float, error: BaseException, **why: str
     ) -> None:
-        if self._returns is not None:
-            try:
-                self._returns.failed(record, call, error, group_of(record))
-            except Exception as broken:  # noqa: BLE001  it then returns when its visibility timeout ends
-                self._tell(self._lines.broken, "visibility", broken)
+        self._sent_back.failed(record, call, error)
         event = {"body": record.get("body"), "attributes": call.attributes}
         self._tell(self._lines.failed, call, self._clock.ticks() - started, error, event, **why)
-
-    def _hold_back(self, record: Mapping[str, Any], after: float | None) -> None:
-        """Have a message return after some seconds; None leaves that to its queue's visibility timeout."""
-        if self._returns is None or after is None:
-            return
-        try:
-            self._returns.held(record, group_of(record), after)
-        except Exception as broken:  # noqa: BLE001  it then returns when its visibility timeout ends
-            self._tell(self._lines.broken, "visibility", broken)
 
     def _reject(self, record: Mapping[str, Any], call: Call, reject: Reject, started: float) -> bool:
         seconds = self._clock.ticks() - started
@@ -285,64 +254,13 @@ class Batch:
         except (Exception, DeadlineExceeded) as error:  # noqa: BLE001  whatever kept it from being stored
             self._failed(record, call, started, error, reason=reason, remedy=_NOT_STORED)
             return False
-        if self._returns is not None:
-            self._returns.settled()
+        self._sent_back.settled()
         self._tell(self._lines.rejected, call, seconds, reason=reason, error=cause, labelled=labelled)
         return True
-
-    def _hold(
-        self, record: Mapping[str, Any], reason: str, invocation: _Invocation, *, group: str | None = None
-    ) -> None:
-        call = self._plain(record, invocation)
-        with suppress(Exception):  # it goes back unread; its record then has the message id alone
-            self._read_into(call, record)
-        self._hold_back(record, self._off())
-        self._tell(self._lines.held, call, reason, group)
-
-    def _hold_all(
-        self, records: Sequence[Mapping[str, Any]], reason: str, invocation: _Invocation
-    ) -> list[str]:
-        """Return messages that are not begun; in order, as a FIFO queue's must be."""
-        for record in records[:_MOST_TOLD]:
-            self._hold(record, reason, invocation)
-        if len(records) > _MOST_TOLD:
-            # A batch has up to 10,000 messages, and there is hardly any time left.
-            more = len(records) - _MOST_TOLD
-            for record in records[_MOST_TOLD:]:
-                self._hold_back(record, self._off())
-            last = self._plain(records[-1], invocation)
-            self._tell(self._lines.held, last, f"{reason}; and {more - 1:,} more before this one")
-        return [record["messageId"] for record in records]
 
     def _off(self) -> float | None:
         """Seconds before which a message of this batch would be begun for nothing."""
         return 0.0 if self._refusal is None else self._refusal.retry_after
-
-    def _plain(self, record: Mapping[str, Any], invocation: _Invocation) -> Call:
-        """A call that says no more than the message's id, in case reading the message fails."""
-        message_id = record["messageId"]
-        return Call(
-            correlation_id=message_id,
-            idempotency_key=message_id,
-            message_id=message_id,
-            request_id=invocation.request_id,
-            downstreams=self._downstreams,
-            boundary=self._boundary,
-            remaining=invocation.remaining,
-            clock=self._clock,
-            margin_ms=invocation.margin_ms,
-        )
-
-    def _read_into(self, call: Call, record: Mapping[str, Any]) -> Any:
-        (
-            body,
-            call.correlation_id,
-            call.idempotency_key,
-            call.attempt,
-            call.attributes,
-            call.event,
-        ) = read(record)
-        return body
 
 
 def refuses_nothing(_: str) -> bool:
