@@ -31,12 +31,10 @@ class ReturnsMessages(Protocol):
 
 def visibility_client() -> ReturnsMessages:
     """A client that gives up after three seconds: it is not worth an invocation's time."""
-    # Late on purpose: importing boto3 takes 150 ms, and most environments see nothing fail for long.
-    import boto3
-    from botocore.config import Config
+    # Late on purpose: botocore takes 150 ms to import, and most environments see nothing fail for long.
+    from .clients import client
 
-    config = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
-    return cast("ReturnsMessages", boto3.client("sqs", config=config))
+    return cast("ReturnsMessages", client("sqs", read_timeout=2, attempts=1))
 
 
 class QueueVisibility:
