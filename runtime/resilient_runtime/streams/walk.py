@@ -5,8 +5,8 @@ Nothing here calls AWS, sleeps or reads a clock: all that is handed in.
 **Order.** Records of one partition key are done in the order of the shard. A record that failed holds back
 those of its key alone; the others go on, for they are what tells poison from weather.
 
-**Poison or weather.** A record whose failure is its own (``FAULT``) is poison when it fails again alone. A
-failure that the downstream may be to blame for (``WEATHER``) says nothing by itself: the record is poison when
+**Poison or weather.** A record whose failure is its own (``FAULT``) is poison when it fails again alone.
+A failure that the downstream may be to blame for (``WEATHER``) says nothing by itself: it is poison when
 it failed twice and *others succeeded after each time*. While nothing succeeds it is an outage, and then no
 record is poison: at most ``look_ahead`` records are tried, and the batch waits in its place for better
 weather. So a stream is neither stuck by one bad record, nor emptied into the poison store by an outage.
