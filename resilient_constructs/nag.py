@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from aws_cdk import Acknowledgment, CfnResource, Validations
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct, IConstruct
 
@@ -104,8 +105,8 @@ BY_DESIGN: tuple[Known, ...] = (
         rule="IAM5[Resource::*]",
         packs=(_SOLUTIONS,),
         reason="Some actions know no resources and can only be granted on *: X-Ray's PutTraceSegments and "
-        "PutTelemetryRecords, and Secrets Manager's BatchGetSecretValue, which reads nothing without "
-        "GetSecretValue on each secret.",
+        "PutTelemetryRecords, DynamoDB's ListStreams, and Secrets Manager's BatchGetSecretValue, which reads "
+        "nothing without GetSecretValue on each secret.",
     ),
     Known(
         resource="AWS::DynamoDB::Table",
@@ -192,6 +193,10 @@ def _fits(row: Known, resource: CfnResource) -> bool:
         return False
     if isinstance(resource, iam.CfnRole):
         return bool(resource.policies)
+    if isinstance(resource, iam.CfnPolicy):
+        return not row.rule.startswith("IAM5") or _grants_on_everything(resource)
+    if isinstance(resource, lambda_.CfnEventSourceMapping):
+        return resource.destination_config is None
     if not isinstance(resource, sqs.CfnQueue):
         return True
     if resource.redrive_policy is not None:
@@ -200,3 +205,9 @@ def _fits(row: Known, resource: CfnResource) -> bool:
     allowed = resource.redrive_allow_policy
     takes_from_queues = isinstance(allowed, Mapping) and allowed.get("redrivePermission") == "byQueue"
     return row.rule != "SQS3" or not takes_from_queues
+
+
+def _grants_on_everything(policy: iam.CfnPolicy) -> bool:
+    # its document is lazy as a rule, as grants come later
+    document = policy.stack.resolve(policy.policy_document)
+    return any(statement["Resource"] == "*" for statement in document["Statement"])

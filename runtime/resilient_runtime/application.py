@@ -27,6 +27,7 @@ from .stores.dead_letters import DeadLetterQueue
 
 if TYPE_CHECKING:
     from .breaker import CircuitStore, GuardedBoundary
+    from .evictions import Archive, Evictions, TellsEvents
     from .pacing import Pacer
     from .returning import ChangesVisibility, Returns
 
@@ -58,6 +59,8 @@ def build(
     guard: Guard | None = None,
     circuits: CircuitStore | None = None,
     visibility: ChangesVisibility | None = None,
+    archive: Archive | None = None,
+    bus: TellsEvents | None = None,
     random: Callable[[], float] = uniform,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Handler:
@@ -70,6 +73,8 @@ def build(
     :param guard: who interrupts the handler before its time is over. Default: as the settings say
     :param circuits: where the breakers' circuits are shared. Default: the table that the settings name
     :param visibility: where it is told when messages return. Default: the queue that they come from
+    :param archive: where evicted messages go. Default: the bucket that the settings name
+    :param bus: who is told of them. Default: the account's default event bus
     :param random: from 0 up to 1, for jitter. Default: the operating system's
     :param sleep: waits for a turn. Default: ``time.sleep``
     :raises ValueError: when the settings are missing or contradict each other
@@ -155,6 +160,7 @@ def build(
             in_progress=in_progress,
             refuses=refuses,
             returns=LateReturns(partial(_returns, visibility, clock, random, pacer)),
+            evictions=_evictions(settings, archive, bus, guard, lines, emit, about),
         ).run
     return around(work, caretaker=caretaker, guard=guard, refresh=refresh, lines=lines, tell=tell)
 
@@ -209,6 +215,34 @@ def _returns(
 
     heed = None if pacer is None else pacer.heed
     return Returns(visibility or QueueVisibility(), clock=clock, random=random, heed=heed)
+
+
+def _evictions(
+    settings: Settings,
+    archive: Archive | None,
+    bus: TellsEvents | None,
+    guard: Guard,
+    lines: StatusLines,
+    emit: Callable[[str], None],
+    about: Mapping[str, Any],
+) -> Evictions | None:
+    if settings.eviction is None:
+        return None
+    # Late on purpose: most functions do all that they are sent.
+    from .evictions import Evictions
+    from .rare_records import RareRecords
+    from .stores.archive import DefaultBus, S3Archive
+
+    return Evictions(
+        settings.eviction,
+        consumer=settings.service,
+        archive=archive or S3Archive(settings.eviction.bucket),
+        bus=bus or DefaultBus(),
+        records=RareRecords(emit=emit, **about),
+        guard=guard,
+        clock=lines.clock,
+        shown=lines.shown,
+    )
 
 
 def _load_configuration(

@@ -13,6 +13,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .batch_budget import BatchBudget
@@ -29,12 +30,14 @@ from .sent_back import SentBack
 from .settings import DownstreamSettings
 from .slow_down import NoTurn
 from .status import StatusLines, Teller, describe, text_of
+from .unfinished import refuse_unfinished
 
 if TYPE_CHECKING:
+    from .evictions import Evictions
     from .late_returns import LateReturns
     from .returning import Returns
 
-__all__ = ["Batch", "DeadLetters", "refuse_unfinished", "refuses_nothing"]
+__all__ = ["Batch", "DeadLetters", "refuses_nothing"]
 
 _NOT_STORED = (
     "The handler rejected this message, but the dead-letter queue did not take it, so it was returned to its "
@@ -67,6 +70,7 @@ class Batch:
     :param returns: when messages that go back may be received again. Default: when the visibility timeout of
         their queue ends
     :param refuses: whether a downstream's breaker would refuse a call now; asked after it refused one
+    :param evictions: archives messages that are too old to be begun. Default: none is too old
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Batch:
         in_progress: InProgress,
         refuses: Callable[[str], bool],
         returns: Returns | LateReturns | None = None,
+        evictions: Evictions | None = None,
     ) -> None:
         self._function = function
         self._dead_letters = dead_letters
@@ -91,6 +96,7 @@ class Batch:
         self._in_progress = in_progress
         self._deliveries = Deliveries(downstreams, boundary, lines.clock)
         self._sent_back = SentBack(returns, self._deliveries, lines, tell)
+        self._evictions = evictions
         self._refuses = refuses
         self._refusal: CircuitOpen | None = None
         self._budget = BatchBudget()
@@ -118,11 +124,20 @@ class Batch:
         self._refusal = None
         self._budget.begin()
         self._sent_back.begin()
+        evictions = self._evictions
+        if evictions is not None:
+            evictions.begin()
         for index, record in enumerate(records):
             group = group_of(record)
             if group is not None and group in stopped:
                 # Its predecessor comes back, so it must too, or the group would be out of order.
                 self._sent_back.hold(record, _IN_ORDER, invocation, self._off(), group=group)
+            elif evictions is not None and evictions.is_due(record):
+                # Before all that a message may be held for: no time, no circuit and no turn is spent on it.
+                if self._evicted(record, invocation, evictions):
+                    continue
+                if group is not None:
+                    stopped.add(group)
             elif (reason := self._no_time() or self._no_way()) is not None:
                 returned += self._sent_back.hold_all(records[index:], reason, invocation, self._off())
                 break
@@ -131,9 +146,26 @@ class Batch:
             elif group is not None:
                 stopped.add(group)
             returned.append(record["messageId"])
+        if evictions is not None:
+            evictions.tell()
         if returned:
             self._sent_back.tell(self._guard.left())
         return {"batchItemFailures": [{"itemIdentifier": one} for one in returned]}
+
+    def _evicted(self, record: Mapping[str, Any], invocation: Invocation, evictions: Evictions) -> bool:
+        """Whether the archive has the message, so that it may be deleted."""
+        self._in_progress.call = call = self._deliveries.plain(record, invocation)
+        try:
+            with suppress(Exception):  # it is archived as it is; what tells of it then has its id alone
+                read_into(call, record)
+            after = evictions.evict(record, call)
+        except Exception as error:  # noqa: BLE001
+            self._tell(self._lines.broken, "eviction", error)
+            return False
+        if after is None:
+            return True
+        self._sent_back.after(record, after)
+        return False
 
     def _no_time(self) -> str | None:
         """Why no further message is begun in this invocation, None when one is."""
@@ -266,16 +298,3 @@ class Batch:
 def refuses_nothing(_: str) -> bool:
     """For handlers whose downstreams have no breaker."""
     return False
-
-
-def refuse_unfinished(outcome: object) -> None:
-    """Fail a message whose handler returned work that has not begun: deleting it would lose it."""
-    kind = type(outcome)
-    if hasattr(kind, "__await__") or hasattr(kind, "__anext__") or hasattr(kind, "gi_frame"):
-        close = getattr(outcome, "close", None)
-        if close is not None:
-            close()
-        raise TypeError(
-            f"the handler returned a {kind.__name__}, so its work has not been done: write it as a "
-            "plain function, and use asyncio.run() inside where it needs to be asynchronous"
-        )

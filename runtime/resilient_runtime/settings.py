@@ -16,6 +16,7 @@ __all__ = [
     "METRICS_NAMESPACE",
     "ConfigurationEntry",
     "DownstreamSettings",
+    "EvictionSettings",
     "HealthSettings",
     "IdempotencySettings",
     "Mode",
@@ -122,6 +123,19 @@ class IdempotencySettings(NamedTuple):
     expires_after: float = 3600
 
 
+class EvictionSettings(NamedTuple):
+    """From which age a message is not worth doing any more, and where it is kept then.
+
+    :param after: seconds since it was sent
+    :param bucket: the S3 bucket that keeps it
+    :param prefix: what its key begins with, the slash at the end included
+    """
+
+    after: float
+    bucket: str
+    prefix: str = ""
+
+
 class Settings(NamedTuple):
     """How the universal entry point treats the user's handler.
 
@@ -139,6 +153,8 @@ class Settings(NamedTuple):
     :param idempotency: where it is remembered which messages are done; None remembers nothing
     :param circuits_table: the DynamoDB table in which all environments share their breakers' circuits;
         required when a downstream has a breaker
+    :param eviction: in mode ``messages``, from which age a message is archived instead of done; None evicts
+        nothing
     """
 
     handler: str
@@ -152,6 +168,7 @@ class Settings(NamedTuple):
     configuration: tuple[ConfigurationEntry, ...] = ()
     idempotency: IdempotencySettings | None = None
     circuits_table: str | None = None
+    eviction: EvictionSettings | None = None
 
     def to_env(self) -> dict[str, str]:
         """The environment variables that carry these settings; what is as by default is left out."""
@@ -172,6 +189,7 @@ class Settings(NamedTuple):
             ("RESILIENT_REDACTION", _changed(self.redaction)),
             ("RESILIENT_CONFIGURATION", [_changed(one) for one in self.configuration]),
             ("RESILIENT_IDEMPOTENCY", None if self.idempotency is None else _changed(self.idempotency)),
+            ("RESILIENT_EVICTION", None if self.eviction is None else _changed(self.eviction)),
         ):
             if value:
                 env[variable] = json.dumps(value, separators=(",", ":"))
@@ -195,6 +213,7 @@ class Settings(NamedTuple):
         margin = env.get("RESILIENT_DEADLINE_MARGIN")
         redaction = _read(env, "RESILIENT_REDACTION", {})
         idempotency = _read(env, "RESILIENT_IDEMPOTENCY", None)
+        eviction = _read(env, "RESILIENT_EVICTION", None)
         return cls(
             handler=handler,
             mode="messages" if mode == "messages" else "event",
@@ -209,6 +228,7 @@ class Settings(NamedTuple):
             ),
             idempotency=None if idempotency is None else IdempotencySettings(**idempotency),
             circuits_table=env.get("RESILIENT_CIRCUITS_TABLE"),
+            eviction=None if eviction is None else EvictionSettings(**eviction),
         )
 
 

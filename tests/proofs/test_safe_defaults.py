@@ -17,17 +17,28 @@ REPOSITORY = Path(__file__).parents[2]
 FOURTEEN_DAYS = 14 * 86_400
 QUEUES = list(resources("AWS::SQS::Queue"))
 MAPPINGS = list(resources("AWS::Lambda::EventSourceMapping"))
+STREAM_MAPPINGS = [(name, each) for name, each in MAPPINGS if "StartingPosition" in each]
+QUEUE_MAPPINGS = [(name, each) for name, each in MAPPINGS if "StartingPosition" not in each]
 FUNCTIONS = list(resources("AWS::Lambda::Function"))
+HANDLING = [
+    (name, each) for name, each in FUNCTIONS if "RESILIENT_HANDLER" in each["Environment"]["Variables"]
+]
+"""Functions that run somebody's handler; the others are the circuit controllers."""
 STAGES = list(resources("AWS::ApiGateway::Stage"))
 METHODS = list(resources("AWS::ApiGateway::Method"))
 RULES = list(resources("AWS::Events::Rule"))
+SCHEDULES = [(name, each) for name, each in RULES if "ScheduleExpression" in each]
+SUBSCRIPTIONS = [(name, each) for name, each in RULES if "EventPattern" in each]
 
 queues = pytest.mark.parametrize("queue", [pytest.param(each, id=name) for name, each in QUEUES])
 mappings = pytest.mark.parametrize(("name", "mapping"), MAPPINGS)
+queue_mappings = pytest.mark.parametrize(("name", "mapping"), QUEUE_MAPPINGS)
+stream_mappings = pytest.mark.parametrize(("name", "mapping"), STREAM_MAPPINGS)
 functions = pytest.mark.parametrize("function", [pytest.param(each, id=name) for name, each in FUNCTIONS])
+handling = pytest.mark.parametrize("function", [pytest.param(each, id=name) for name, each in HANDLING])
 stages = pytest.mark.parametrize("stage", [pytest.param(each, id=name) for name, each in STAGES])
 methods = pytest.mark.parametrize("method", [pytest.param(each, id=name) for name, each in METHODS])
-rules = pytest.mark.parametrize(("name", "rule"), RULES)
+subscriptions = pytest.mark.parametrize(("name", "rule"), SUBSCRIPTIONS)
 
 
 def named(name: str, reference: dict[str, Any]) -> dict[str, Any]:
@@ -40,7 +51,8 @@ def named(name: str, reference: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_examples_have_something_of_everything() -> None:
     """No row below passes because there was nothing to look at."""
-    assert all((QUEUES, MAPPINGS, FUNCTIONS, STAGES, METHODS, RULES))
+    assert all((QUEUES, STREAM_MAPPINGS, QUEUE_MAPPINGS, HANDLING, STAGES, METHODS, SUBSCRIPTIONS, SCHEDULES))
+    assert len(HANDLING) < len(FUNCTIONS)
 
 
 @queues
@@ -85,9 +97,9 @@ def test_a_failed_message_does_not_fail_its_batch(name: str, mapping: dict[str, 
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
-@mappings
+@queue_mappings
 def test_concurrency_is_always_bounded(name: str, mapping: dict[str, Any]) -> None:
-    """Every mapping has a maximum concurrency."""
+    """Every mapping of a queue has a maximum concurrency; a stream's is its number of shards."""
     assert 2 <= mapping["ScalingConfig"]["MaximumConcurrency"] <= 1000
 
 
@@ -97,7 +109,7 @@ def test_mappings_publish_metrics(name: str, mapping: dict[str, Any]) -> None:
     assert mapping["MetricsConfig"] == {"Metrics": ["EventCount"]}
 
 
-@mappings
+@queue_mappings
 def test_a_message_stays_hidden_six_timeouts(name: str, mapping: dict[str, Any]) -> None:
     """The queue's visibility timeout is at least six times the function's timeout plus the window."""
     queue, function = named(name, mapping["EventSourceArn"]), named(name, mapping["FunctionName"])
@@ -105,10 +117,20 @@ def test_a_message_stays_hidden_six_timeouts(name: str, mapping: dict[str, Any])
     assert queue["VisibilityTimeout"] >= 6 * function["Timeout"] + window
 
 
-@mappings
+@queue_mappings
 def test_a_message_is_tried_ten_times(name: str, mapping: dict[str, Any]) -> None:
     """A message is received ten times before it is dead-lettered."""
     assert named(name, mapping["EventSourceArn"])["RedrivePolicy"]["maxReceiveCount"] == 10
+
+
+@stream_mappings
+def test_a_record_that_fails_holds_up_its_shard_for_a_while_only(name: str, mapping: dict[str, Any]) -> None:
+    """A stream's mapping splits batches, gives up after an hour at most, and keeps what it gave up."""
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert 0 < mapping["MaximumRetryAttempts"] <= 10
+    assert 0 < mapping["MaximumRecordAgeInSeconds"] <= 3600
+    kept = named(name, mapping["DestinationConfig"]["OnFailure"]["Destination"])
+    assert kept["MessageRetentionPeriod"] == FOURTEEN_DAYS
 
 
 @functions
@@ -127,9 +149,9 @@ def test_functions_are_traced_and_log_json(function: dict[str, Any]) -> None:
     assert set(function["LoggingConfig"]["LogGroup"]) == {"Ref"}
 
 
-@functions
+@handling
 def test_environments_are_cured_and_handlers_interrupted(function: dict[str, Any]) -> None:
-    """Every function cleans up, recycles and is interrupted in time; the last resort has to be asked for."""
+    """Every handler's function cleans up, recycles and is interrupted in time; the last resort has to be asked for."""
     variables = function["Environment"]["Variables"]
     told = Settings.from_env({name: text for name, text in variables.items() if isinstance(text, str)})
     assert told.health.reexec
@@ -140,22 +162,26 @@ def test_environments_are_cured_and_handlers_interrupted(function: dict[str, Any
 
 
 def test_no_function_may_change_itself_or_another() -> None:
-    """No role is granted anything of Lambda's own API unless update_function was asked for."""
+    """Of Lambda's own API a role is granted at most to read and change mappings, each by its ARN."""
     documents = [policy["PolicyDocument"] for _, policy in resources("AWS::IAM::Policy")]
-    actions = {action for one in documents for each in one["Statement"] for action in _listed(each["Action"])}
-    assert actions
-    assert not {action for action in actions if action.startswith(("lambda:", "iam:"))}
+    statements = [statement for document in documents for statement in document["Statement"]]
+    assert statements
+    for statement in statements:
+        asked = {one for one in _listed(statement["Action"]) if one.startswith(("lambda:", "iam:"))}
+        assert asked <= {"lambda:GetEventSourceMapping", "lambda:UpdateEventSourceMapping"}
+        if asked:
+            assert all(":event-source-mapping:" in json.dumps(arn) for arn in _listed(statement["Resource"]))
 
 
 def test_full_environments_wake_someone() -> None:
-    """Every function has an alarm over its descriptors, memory, /tmp and threads."""
+    """Every handler's function has an alarm over its descriptors, memory, /tmp and threads."""
     watched = set()
     for name, alarm in resources("AWS::CloudWatch::Alarm"):
         text = json.dumps(alarm)
         if all(one in text for one in ("DescriptorsUsed", "MemoryUsed", "TmpUsed", "ThreadsUsed")):
             (function,) = set(re.findall(r'"FunctionName", "Value": \{"Ref": "(\w+)"', text))
             watched.add(f"{name.split('.')[0]}.{function}")
-    assert watched == {name for name, _ in FUNCTIONS}
+    assert watched == {name for name, _ in HANDLING}
 
 
 def test_logs_end_some_day_and_outlive_the_stack() -> None:
@@ -169,8 +195,13 @@ def test_logs_end_some_day_and_outlive_the_stack() -> None:
 
 
 def test_asynchronous_invocations_have_somewhere_to_fail_to() -> None:
-    """A function that anything invokes asynchronously has an on-failure destination."""
-    invoked = {json.dumps(p["FunctionName"]) for _, p in resources("AWS::Lambda::Permission")}
+    """What invokes a function asynchronously is a schedule, which comes again, or there is a destination."""
+    scheduled = {name.split(".")[1] for name, _ in SCHEDULES}
+    invoked = {
+        json.dumps(permission["FunctionName"])
+        for _, permission in resources("AWS::Lambda::Permission")
+        if permission["SourceArn"]["Fn::GetAtt"][0] not in scheduled
+    }
     covered = {
         json.dumps(config["FunctionName"])
         for _, config in resources("AWS::Lambda::EventInvokeConfig")
@@ -246,9 +277,9 @@ def test_buses_are_archived() -> None:
     assert archived == buses
 
 
-@rules
+@subscriptions
 def test_every_target_has_its_queues(name: str, rule: dict[str, Any]) -> None:
-    """Every rule target is a queue with a dead-letter queue for work, and one for what is not delivered."""
+    """Every target of events is a queue with a dead-letter queue for work, and one for what is not delivered."""
     for target in rule["Targets"]:
         assert "RedrivePolicy" in named(name, target["Arn"])
         undelivered = named(name, target["DeadLetterConfig"]["Arn"])
@@ -277,7 +308,10 @@ _NAMES = re.compile(
     r"(Name|AlarmName|ArchiveName|DashboardName|FunctionName|LayerName|LogGroupName|ManagedPolicyName"
     r"|PolicyName|QueueName|RoleName|StageName|TableName|TopicName)"
 )
-_REFERENCES = {("AWS::Lambda::EventSourceMapping", "FunctionName")}
+_REFERENCES = {
+    ("AWS::Lambda::EventSourceMapping", "FunctionName"),
+    ("AWS::Lambda::Permission", "FunctionName"),
+}
 
 
 def test_nothing_else_is_named() -> None:
@@ -322,8 +356,9 @@ def test_a_template_fits_every_account(name: str) -> None:
 
 
 def test_no_role_may_do_more_than_listed() -> None:
-    """No role is granted a wildcard, save X-Ray's two actions, which know no resources."""
-    documents = [policy["PolicyDocument"] for _, policy in resources("AWS::IAM::Policy")]
+    """No role is granted a wildcard, save the actions that know no resources, nor a policy of AWS's."""
+    kinds = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
+    documents = [policy["PolicyDocument"] for kind in kinds for _, policy in resources(kind)]
     documents += [
         p["PolicyDocument"] for _, role in resources("AWS::IAM::Role") for p in role.get("Policies", [])
     ]
@@ -336,8 +371,14 @@ def test_no_role_may_do_more_than_listed() -> None:
         for resource in _listed(statement["Resource"])
         if "*" in action or (isinstance(resource, str) and "*" in resource)
     }
-    assert broad == {("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")}
-    assert not [name for name, role in resources("AWS::IAM::Role") if role.get("ManagedPolicyArns")]
+    assert broad == {
+        ("xray:PutTraceSegments", "*"),
+        ("xray:PutTelemetryRecords", "*"),
+        ("dynamodb:ListStreams", "*"),
+    }
+    ours = {name.split(".")[1] for name, _ in resources("AWS::IAM::ManagedPolicy")}
+    held = [arn for _, role in resources("AWS::IAM::Role") for arn in role.get("ManagedPolicyArns", [])]
+    assert [arn for arn in held if arn.get("Ref") not in ours] == []
 
 
 def _listed(value: Any) -> list[Any]:

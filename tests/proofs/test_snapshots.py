@@ -148,6 +148,10 @@ PINNED = {
         "OrdersArchiveE22F4F05",
         "OrdersBusEC605DBA",
         "OrdersDeliveryUndelivered7B30FC6B",
+        "ResilientCircuitsControllerDeadLetterQueueD5990B76",
+        "ResilientCircuitsControllerLogGroupD143EACF",
+        "ResilientCircuitsControllerWakeQueue17B0F60E",
+        "ResilientCircuitsTable02CFC3AE",
     ],
 }
 
