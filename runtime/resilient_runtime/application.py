@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from .breaker import CircuitStore, GuardedBoundary
     from .evictions import Archive, Evictions, TellsEvents
     from .pacing import Pacer
+    from .rare_records import RareRecords
     from .returning import ChangesVisibility, Returns
+    from .streams.batch import ParkedKeys
+    from .streams.keeping import PoisonStore
 
 __all__ = ["build", "print_line"]
 
@@ -61,6 +64,8 @@ def build(
     visibility: ChangesVisibility | None = None,
     archive: Archive | None = None,
     bus: TellsEvents | None = None,
+    poison: PoisonStore | None = None,
+    parked_keys: ParkedKeys | None = None,
     random: Callable[[], float] = uniform,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Handler:
@@ -75,6 +80,8 @@ def build(
     :param visibility: where it is told when messages return. Default: the queue that they come from
     :param archive: where evicted messages go. Default: the bucket that the settings name
     :param bus: who is told of them. Default: the account's default event bus
+    :param poison: where a stream's poison is kept. Default: the queue and bucket that the settings name
+    :param parked_keys: where it is shared which keys wait. Default: the table that the settings name
     :param random: from 0 up to 1, for jitter. Default: the operating system's
     :param sleep: waits for a turn. Default: ``time.sleep``
     :raises ValueError: when the settings are missing or contradict each other
@@ -85,6 +92,10 @@ def build(
         raise ValueError(
             "RESILIENT_DEAD_LETTER_QUEUE_URL is not set: in mode 'messages' a rejected message needs "
             "a queue that keeps it"
+        )
+    if settings.mode == "records" and settings.stream is None:
+        raise ValueError(
+            "RESILIENT_STREAM is not set: in mode 'records' a poison record needs a queue that keeps it"
         )
     has_breaker = any(one.breaker is not None for one in settings.downstreams)
     if has_breaker and circuits is None and not settings.circuits_table:
@@ -148,6 +159,24 @@ def build(
             guard=guard,
             in_progress=in_progress,
         )
+    elif settings.stream is not None:
+        # Late on purpose: no other mode needs any of it.
+        from .streams.equipment import stream_batch
+
+        work = stream_batch(
+            settings.stream,
+            _made_idempotent(function, settings, emit, about),
+            lines=lines,
+            tell=tell,
+            records=_rare_records(emit, about),
+            downstreams=downstreams,
+            boundary=boundary,
+            guard=guard,
+            in_progress=in_progress,
+            sleep=sleep,
+            poison=poison,
+            parked_keys=parked_keys,
+        ).run
     else:
         work = Batch(
             _made_idempotent(function, settings, emit, about),
@@ -230,7 +259,6 @@ def _evictions(
         return None
     # Late on purpose: most functions do all that they are sent.
     from .evictions import Evictions
-    from .rare_records import RareRecords
     from .stores.archive import DefaultBus, S3Archive
 
     return Evictions(
@@ -238,7 +266,7 @@ def _evictions(
         consumer=settings.service,
         archive=archive or S3Archive(settings.eviction.bucket),
         bus=bus or DefaultBus(),
-        records=RareRecords(emit=emit, **about),
+        records=_rare_records(emit, about),
         guard=guard,
         clock=lines.clock,
         shown=lines.shown,
@@ -271,14 +299,19 @@ def _made_idempotent(
     if settings.idempotency is None:
         return function
     from .idempotency import make_idempotent
-    from .rare_records import RareRecords
 
     return make_idempotent(
         function,
         settings.idempotency,
         function_name=about["function_name"],
-        records=RareRecords(emit=emit, **about),
+        records=_rare_records(emit, about),
     )
+
+
+def _rare_records(emit: Callable[[str], None], about: Mapping[str, Any]) -> RareRecords:
+    from .rare_records import RareRecords
+
+    return RareRecords(emit=emit, **about)
 
 
 class _Recorded:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 __all__ = [
     "METRICS_NAMESPACE",
@@ -22,11 +22,12 @@ __all__ = [
     "Mode",
     "RedactionSettings",
     "Settings",
+    "StreamSettings",
 ]
 
 METRICS_NAMESPACE = "ResilientConstructs"
 
-Mode = Literal["event", "messages"]
+Mode = Literal["event", "messages", "records"]
 
 
 class DownstreamSettings(NamedTuple):
@@ -136,12 +137,28 @@ class EvictionSettings(NamedTuple):
     prefix: str = ""
 
 
+class StreamSettings(NamedTuple):
+    """How the records of a stream are handled.
+
+    :param poison_queue_url: where poison records are kept
+    :param poison_bucket: where those are that a message cannot hold
+    :param per_batch: whether the handler takes all records of a batch at once
+    :param parked_table: the DynamoDB table in which all environments share which keys wait until a poison
+        record of theirs is resolved; None lets them go on
+    """
+
+    poison_queue_url: str
+    poison_bucket: str
+    per_batch: bool = False
+    parked_table: str | None = None
+
+
 class Settings(NamedTuple):
     """How the universal entry point treats the user's handler.
 
     :param handler: ``module.function`` of the user's code
     :param mode: ``event`` calls it once per invocation with (event, context); ``messages`` once per message
-        of an SQS batch with (body, call)
+        of an SQS batch with (body, call); ``records`` once per record of a stream's batch with (data, call)
     :param service: how logs and metrics call this function
     :param dead_letter_queue_url: where a rejected message goes; required in mode ``messages``
     :param downstreams: the boundaries that the handler may cross
@@ -155,6 +172,7 @@ class Settings(NamedTuple):
         required when a downstream has a breaker
     :param eviction: in mode ``messages``, from which age a message is archived instead of done; None evicts
         nothing
+    :param stream: where a stream's poison is kept; required in mode ``records``
     """
 
     handler: str
@@ -169,6 +187,7 @@ class Settings(NamedTuple):
     idempotency: IdempotencySettings | None = None
     circuits_table: str | None = None
     eviction: EvictionSettings | None = None
+    stream: StreamSettings | None = None
 
     def to_env(self) -> dict[str, str]:
         """The environment variables that carry these settings; what is as by default is left out."""
@@ -190,6 +209,7 @@ class Settings(NamedTuple):
             ("RESILIENT_CONFIGURATION", [_changed(one) for one in self.configuration]),
             ("RESILIENT_IDEMPOTENCY", None if self.idempotency is None else _changed(self.idempotency)),
             ("RESILIENT_EVICTION", None if self.eviction is None else _changed(self.eviction)),
+            ("RESILIENT_STREAM", None if self.stream is None else _changed(self.stream)),
         ):
             if value:
                 env[variable] = json.dumps(value, separators=(",", ":"))
@@ -208,15 +228,16 @@ class Settings(NamedTuple):
                 "RESILIENT_HANDLER is not set: the entry point does not know which handler to call"
             )
         mode = env.get("RESILIENT_MODE", "event")
-        if mode not in ("event", "messages"):
-            raise ValueError(f"RESILIENT_MODE is {mode!r}; allowed: 'event' or 'messages'")
+        if mode not in ("event", "messages", "records"):
+            raise ValueError(f"RESILIENT_MODE is {mode!r}; allowed: 'event', 'messages' or 'records'")
         margin = env.get("RESILIENT_DEADLINE_MARGIN")
         redaction = _read(env, "RESILIENT_REDACTION", {})
         idempotency = _read(env, "RESILIENT_IDEMPOTENCY", None)
         eviction = _read(env, "RESILIENT_EVICTION", None)
+        stream = _read(env, "RESILIENT_STREAM", None)
         return cls(
             handler=handler,
-            mode="messages" if mode == "messages" else "event",
+            mode=cast("Mode", mode),
             service=env.get("RESILIENT_SERVICE", "service"),
             dead_letter_queue_url=env.get("RESILIENT_DEAD_LETTER_QUEUE_URL"),
             downstreams=tuple(_downstream(one) for one in _read(env, "RESILIENT_DOWNSTREAMS", [])),
@@ -229,6 +250,7 @@ class Settings(NamedTuple):
             idempotency=None if idempotency is None else IdempotencySettings(**idempotency),
             circuits_table=env.get("RESILIENT_CIRCUITS_TABLE"),
             eviction=None if eviction is None else EvictionSettings(**eviction),
+            stream=None if stream is None else StreamSettings(**stream),
         )
 
 

@@ -215,12 +215,15 @@ class StatusLines:
             return _UNSEARCHED
         return shortened(shown, _LONGEST_TEXT, length=len(text), more=more)
 
-    def _stack(self, error: BaseException) -> str:
+    def stack(self, error: BaseException) -> str | None:
+        """The exception's stack without its secrets; None when it cannot be printed."""
         try:
-            stack = self._diagnostics.stack(error)
+            return self._diagnostics.stack(error)
         except Exception:  # noqa: BLE001  an exception may break whoever prints it
-            return ""
-        return f',"stack":{_quote(stack)}'
+            return None
+
+    def _stack(self, error: BaseException) -> str:
+        return _member("stack", self.stack(error))
 
     def of(self, call: Call) -> str:
         """The members that tell whose record it is."""

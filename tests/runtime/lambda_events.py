@@ -14,6 +14,7 @@ from resilient_runtime.breaker import CircuitStore
 from resilient_runtime.clock import Clock
 from resilient_runtime.lifecycle import Caretaker, Guard, NoCaretaker, NoGuard
 from resilient_runtime.rejection import Rejection
+from resilient_runtime.streams.batch import ParkedKeys
 
 STANDARD = "arn:aws:sqs:eu-west-1:111122223333:orders"
 FIFO = STANDARD + ".fifo"
@@ -128,6 +129,20 @@ class KeptEvents:
         return self.refused
 
 
+class KeptPoison:
+    """A poison store in memory; ``broken`` makes it refuse."""
+
+    def __init__(self) -> None:
+        self.entries: list[Mapping[str, Any]] = []
+        self.broken: Callable[[Mapping[str, Any]], bool] = lambda entry: False
+
+    def store(self, entry: Mapping[str, Any]) -> None:
+        """Keep the entry, or refuse."""
+        if self.broken(entry):
+            raise ConnectionError("no route to SQS")
+        self.entries.append(entry)
+
+
 class App:
     """One execution environment: a handler under the runtime, and all that it emitted."""
 
@@ -140,6 +155,7 @@ class App:
         guard: Guard | None = None,
         clocked: Ticking | None = None,
         circuits: CircuitStore | None = None,
+        parked_keys: ParkedKeys | None = None,
         **env: str,
     ) -> None:
         module = types.ModuleType("handler_under_test")
@@ -151,6 +167,7 @@ class App:
         self.visibility = KeptVisibility()
         self.archive = KeptArchive()
         self.bus = KeptEvents()
+        self.poison = KeptPoison()
         self.clock = clocked or Ticking()
         self.handler = build(
             {
@@ -169,6 +186,8 @@ class App:
             visibility=self.visibility,
             archive=self.archive,
             bus=self.bus,
+            poison=self.poison,
+            parked_keys=parked_keys,
             sleep=self.clock.sleep,
         )
 
