@@ -6,7 +6,8 @@ delivered it.
 ===================  ======================================================================================
 ``version``          1
 ``kind``             POISON (it failed), PARKED (it came after poison of its key), CRASHED (the process died
-                     of it), EXPIRED (the stream had dropped it before anybody could read it: positions alone)
+                     of it), AGED (it got too old), EXPIRED (the stream had dropped it before anybody could
+                     read it: positions alone)
 ``stream``           the stream's ARN
 ``shard``            the shard's id
 ``sequence_number``  the record's; with the shard it names the record
@@ -30,7 +31,7 @@ from .records import StreamRecord
 
 __all__ = ["VERSION", "Kind", "entry_of", "entry_text", "pointer_of"]
 
-Kind = Literal["POISON", "PARKED", "CRASHED", "EXPIRED"]
+Kind = Literal["POISON", "PARKED", "CRASHED", "AGED", "EXPIRED"]
 
 VERSION = 1
 _POINTED_AT = (
