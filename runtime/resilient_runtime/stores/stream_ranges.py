@@ -77,7 +77,7 @@ class StreamRanges:
         as_delivered = _kinesis_record if wanted.is_of_kinesis else _table_record
         # Sequence numbers are numbers, of different lengths.
         first, last = int(wanted.first), int(wanted.last)
-        iterator = self._iterator(client, wanted)
+        iterator: str | None = self._iterator(client, wanted)
         empty = 0
         while iterator and empty < _EMPTY_PAGES:
             page = self._patiently(client.get_records, ShardIterator=iterator, Limit=1000)
@@ -123,9 +123,7 @@ class StreamRanges:
 
 
 def _sequence_of(record: Mapping[str, Any]) -> str:
-    return str(
-        record["SequenceNumber"] if "SequenceNumber" in record else record["dynamodb"]["SequenceNumber"]
-    )
+    return str(record.get("SequenceNumber") or record["dynamodb"]["SequenceNumber"])
 
 
 def _kinesis_record(record: Mapping[str, Any], wanted: Discarded) -> dict[str, Any]:
