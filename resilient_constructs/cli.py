@@ -41,12 +41,14 @@ def _app() -> typer.Typer:
     from .demo.command import demo
     from .local.command import local
     from .operate.command import breaker
+    from .operate.poison_command import poison
     from .soak.command import soak
 
     app.command()(demo)
     app.command()(soak)
     app.add_typer(local, name="local")
     app.add_typer(breaker, name="breaker")
+    app.add_typer(poison, name="poison")
 
     @app.command()
     def version() -> None:

@@ -109,7 +109,9 @@ WALLS = [
     ),
     Wall(
         room=f"{LIBRARY}.operate",
-        may=BOTO | {"typer", "rich", f"{RUNTIME}.breaker", f"{RUNTIME}.stores.circuits"},
+        may=BOTO
+        | {"typer", "rich", f"{RUNTIME}.breaker", f"{RUNTIME}.stores.circuits"}
+        | {f"{RUNTIME}.streams.records", f"{RUNTIME}.stores.parked_keys"},
     ),
     Wall(room=f"{LIBRARY}.soak", may=_rooms("assets", "limits", "pages") | {"typer", "rich", "plotly"}),
     Wall(

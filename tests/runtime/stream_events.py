@@ -85,9 +85,12 @@ class Timed(NoGuard):
 class KeptKeys:
     """Parked keys in memory; ``broken`` makes it refuse."""
 
+    table_name = "parked"
+
     def __init__(self) -> None:
         self.keys: set[str] = set()
         self.broken = False
+        self.waiting: list[str] = []
 
     def read(self) -> set[str]:
         """What is parked."""
@@ -98,6 +101,12 @@ class KeptKeys:
         if self.broken:
             raise ConnectionError("no route to DynamoDB")
         self.keys.add(key)
+
+    def wait(self, key: str, record: StreamRecord) -> None:
+        """Note who waits, or refuse."""
+        if self.broken or key not in self.keys:
+            raise ConnectionError("no route to DynamoDB")
+        self.waiting.append(record.sequence)
 
 
 def stream_app(

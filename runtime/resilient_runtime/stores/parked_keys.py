@@ -5,6 +5,7 @@
 ``version``       N  in the item ``version``: grows with every change
 ``since``         N  when it was parked, in seconds since 1970
 ``record``        S  shard and sequence number of the poison that it waits for
+``last``          S  sequence number of the last record that was kept behind it, with zeros in front
 ================  ===================================================================================
 
 An environment reads the version, consistently, once per invocation, and the keys only when it has changed. So
@@ -35,6 +36,10 @@ class KeepsItems(Protocol):
 
     def scan(self, **arguments: Any) -> Mapping[str, Any]:
         """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Scan.html."""
+        ...
+
+    def update_item(self, **arguments: Any) -> Mapping[str, Any]:
+        """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html."""
         ...
 
     def transact_write_items(self, **arguments: Any) -> Mapping[str, Any]:
@@ -94,12 +99,39 @@ class DynamoDBParkedKeys:
         }
         self._change({"Put": {"TableName": self.table_name, "Item": item}})
 
-    def remove(self, key: str) -> None:
-        """Let a key's records be done again.
+    def wait(self, key: str, record: StreamRecord) -> None:
+        """Note, before a record is kept behind its key's poison, that it is the last one there.
 
+        :raises Exception: whatever the client raises; also when the key is no longer parked
+        """
+        self._connected().update_item(
+            TableName=self.table_name,
+            Key={"name": {"S": _PREFIX + key}},
+            UpdateExpression="SET #last = :last",
+            ConditionExpression="attribute_exists(#since)",
+            ExpressionAttributeNames={"#last": "last", "#since": "since"},
+            ExpressionAttributeValues={":last": {"S": _padded(record.sequence)}},
+        )
+
+    def remove(self, key: str, *, replayed_to: str | None) -> None:
+        """Let a key's records be done again, unless one was kept behind it since.
+
+        :param replayed_to: sequence number of the last record that was replayed; None when none was
         :raises Exception: whatever the client raises; the key is then not known to be free
         """
-        self._change({"Delete": {"TableName": self.table_name, "Key": {"name": {"S": _PREFIX + key}}}})
+        free = "attribute_not_exists(#last)"
+        values: Mapping[str, Any] = {}
+        if replayed_to is not None:
+            free += " OR #last <= :replayed"
+            values = {"ExpressionAttributeValues": {":replayed": {"S": _padded(replayed_to)}}}
+        delete = {
+            "TableName": self.table_name,
+            "Key": {"name": {"S": _PREFIX + key}},
+            "ConditionExpression": free,
+            "ExpressionAttributeNames": {"#last": "last"},
+            **values,
+        }
+        self._change({"Delete": delete})
 
     def _change(self, write: Mapping[str, Any]) -> None:
         counted = {
@@ -126,3 +158,8 @@ class DynamoDBParkedKeys:
         if self._client is None:
             self._client = self._connect()
         return self._client
+
+
+def _padded(sequence: str) -> str:
+    # A sequence number of Kinesis has up to 56 digits, and a number of DynamoDB's 38.
+    return sequence.rjust(64, "0")

@@ -21,7 +21,7 @@ from resilient_runtime.status import StatusLines, Teller
 from .attempts import Attempts
 from .keeping import Keeping, PoisonStore
 from .memory import Memory
-from .records import StreamRecord, records_of
+from .records import REPLAYED, StreamRecord, records_of
 from .walk import Sight, Walk
 
 __all__ = ["ParkedKeys", "StreamBatch"]
@@ -30,12 +30,18 @@ __all__ = ["ParkedKeys", "StreamBatch"]
 class ParkedKeys(Protocol):
     """Which keys wait until a poison record of theirs is resolved, for all environments."""
 
+    table_name: str
+
     def read(self) -> set[str]:
         """The keys that are parked now; raises when that cannot be known."""
         ...
 
     def add(self, key: str, record: StreamRecord) -> None:
         """Park a key; raises when it is not known to be parked."""
+        ...
+
+    def wait(self, key: str, record: StreamRecord) -> None:
+        """Note a record that is about to be kept behind its key's poison; raises when that is not known."""
         ...
 
 
@@ -91,7 +97,14 @@ class StreamBatch:
             budget=self._budget,
             per_batch=per_batch,
         )
-        self._keeping = Keeping(poison, lines=lines, records=records, tell=tell, guard=guard)
+        self._keeping = Keeping(
+            poison,
+            lines=lines,
+            records=records,
+            tell=tell,
+            guard=guard,
+            parked_table=None if parked_keys is None else parked_keys.table_name,
+        )
 
     def run(self, event: Any, context: Any, remaining: Remaining) -> dict[str, list[dict[str, str]]]:
         """Handle one batch.
@@ -110,18 +123,21 @@ class StreamBatch:
             raise
         if not records:
             return {"batchItemFailures": []}
-        parked = set() if self._parked_keys is None else self._parked_keys.read()
+        # What is replayed has been waiting already.
+        replayed = isinstance(event, Mapping) and event.get(REPLAYED) is True
+        parked_keys = None if replayed else self._parked_keys
+        parked = set() if parked_keys is None else parked_keys.read()
         self._budget.begin()
         names = [record.sequence for record in records]
         seen = self._memory.of(records[0].shard, names)
         margin_ms = kept_ms(self._guard.margin)
-        effects = _Effects(self, records, request_id, remaining, margin_ms)
+        effects = _Effects(self, records, request_id, remaining, margin_ms, parked_keys)
         walked = Walk(
             [record.key for record in records],
             effects,
             seen=seen,
             chunk=len(records) if self._per_batch else 1,
-            parks=self._parked_keys is not None,
+            parks=parked_keys is not None,
             parked_keys=parked,
         ).run()
         self._memory.keep(records[0].shard, names, seen, walked.resume_at)
@@ -143,7 +159,9 @@ class _Effects:
         request_id: str,
         remaining: Remaining,
         margin_ms: int,
+        parked_keys: ParkedKeys | None,
     ) -> None:
+        self._parked_keys = parked_keys
         self._batch = batch
         self._records = records
         self._invocation = request_id, remaining, margin_ms
@@ -162,7 +180,7 @@ class _Effects:
 
     def store(self, position: int, sight: Sight, strikes: int) -> bool:
         record, call = self._records[position], self._last[position]
-        parked_keys = self._batch._parked_keys
+        parked_keys = self._parked_keys
         if parked_keys is not None:
             try:
                 parked_keys.add(record.key, record)
@@ -174,6 +192,13 @@ class _Effects:
     def park(self, position: int) -> bool:
         record = self._records[position]
         call = self._batch._attempts.plain([record], *self._invocation)
+        parked_keys = self._parked_keys
+        if parked_keys is not None:
+            try:
+                parked_keys.wait(record.key, record)
+            except Exception as error:  # noqa: BLE001  its key may be free again, which is known the next time
+                self._batch._keeping.refused(record, call, error, "park")
+                return False
         return self._batch._keeping.park(record, call)
 
     def may_begin(self) -> bool:

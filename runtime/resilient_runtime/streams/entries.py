@@ -17,6 +17,7 @@ delivered it.
 ``reason``           why it is here, in one sentence
 ``error``, ``stack`` what the handler raised last, without secrets
 ``strikes``          how often it failed
+``parked_table``     where its key is parked, when it is
 ``function_name``, ``request_id``, ``correlation_id``, ``stored_at``
 ===================  ======================================================================================
 """

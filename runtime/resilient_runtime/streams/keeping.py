@@ -44,11 +44,22 @@ class PoisonStore(Protocol):
 
 
 class Keeping:
-    """Keeps records of one function's shards."""
+    """Keeps records of one function's shards.
+
+    :param parked_table: the table in which a record's key is parked, for whoever replays it
+    """
 
     def __init__(
-        self, poison: PoisonStore, *, lines: StatusLines, records: RareRecords, tell: Teller, guard: Guard
+        self,
+        poison: PoisonStore,
+        *,
+        lines: StatusLines,
+        records: RareRecords,
+        tell: Teller,
+        guard: Guard,
+        parked_table: str | None = None,
     ) -> None:
+        self._parked_table = parked_table
         self._poison = poison
         self._lines = lines
         self._records = records
@@ -98,6 +109,7 @@ class Keeping:
             function_name=self._lines.function_name,
             request_id=call.request_id,
             correlation_id=call.correlation_id,
+            parked_table=self._parked_table,
             **more,
         )
         try:

@@ -15,7 +15,11 @@ from resilient_runtime import correlation
 
 from .images import plain_image
 
-__all__ = ["StreamRecord", "Words", "read_record", "records_of", "words_of"]
+__all__ = ["REPLAYED", "StreamRecord", "Words", "read_record", "records_of", "words_of"]
+
+
+REPLAYED = "resilient_replay"
+"""A batch with this member, and true, is not from the stream: its keys are not parked, nor held."""
 
 
 class StreamRecord(NamedTuple):
