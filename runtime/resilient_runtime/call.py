@@ -209,14 +209,18 @@ class Crossing:
         call = self._call
         # Waiting for a turn spends time, so what is left is asked for afterwards.
         call.boundary.enter(call, self._settings)
-        margin = call.margin_ms
-        left = call.remaining_ms() - margin
-        if left <= 0:
+        try:
+            margin = call.margin_ms
+            left = call.remaining_ms() - margin
+            if left <= 0:
+                raise TimeoutError(  # noqa: TRY301
+                    f"{self.name} was not called: {left + margin} ms are left of this invocation, "
+                    f"and {margin} ms are kept to report in"
+                )
+        except BaseException:
+            # Also when interrupted: a block that is not begun is never left.
             call.boundary.give_up(call, self._settings)
-            raise TimeoutError(
-                f"{self.name} was not called: {left + margin} ms are left of this invocation, "
-                f"and {margin} ms are kept to report in"
-            )
+            raise
         self.timeout = left / 1000 if self.wanted is None else min(self.wanted, left / 1000)
         outer = call.crossing
         # Only what is still open, or a handler that makes a million calls would keep them all.

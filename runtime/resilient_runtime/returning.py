@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,16 +15,27 @@ from .chance import uniform
 from .clock import SYSTEM_CLOCK, Clock
 from .slow_down import Asked, asked_in
 
-__all__ = ["LONGEST_VISIBILITY", "ChangesVisibility", "ReturnPolicy", "Returns", "visibility_after"]
+__all__ = [
+    "LONGEST_VISIBILITY",
+    "ChangesVisibility",
+    "CouldNotDelay",
+    "ReturnPolicy",
+    "Returns",
+    "visibility_after",
+]
 
 LONGEST_VISIBILITY = 43_200
 """Seconds, counted from the receive.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 """
 
-# A message was received some time ago, up to a function's 900 seconds, and SQS counts from then.
-_LONGEST_DELAY = LONGEST_VISIBILITY - 900
+# A message was received some time ago, and SQS counts from then: up to 300 seconds that a batch was gathered,
+# and up to a function's 900. https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+_LONGEST_DELAY = LONGEST_VISIBILITY - 300 - 900
 _MOST_DOUBLINGS = 64
+_AT_ONCE = 10
+"""Messages that are told before it is looked again how much time is left: one call of SQS.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +48,8 @@ class ReturnPolicy:
     :param bad_luck: failures in a row that are no sign of an outage yet. Default: 3; where one call in five
         fails, one failure in 25 is the third in a row
     :param longest: seconds that no wait exceeds, without what ``Retry-After`` adds. Default: 900
+    :param longest_retry_after: seconds that a ``Retry-After`` adds at most, as one wrong header or clock must
+        not hide messages for half a day. Default: 3,600
     :raises ValueError: when a number is out of its range
     """
 
@@ -45,6 +58,7 @@ class ReturnPolicy:
     growth: float = 2.0
     bad_luck: int = 3
     longest: float = 900.0
+    longest_retry_after: float = 3_600.0
 
     def __post_init__(self) -> None:
         faults = [] if 0 <= self.least <= 1 else [f"least is {self.least!r}; allowed: 0 to 1"]
@@ -52,7 +66,7 @@ class ReturnPolicy:
             faults.append(f"growth is {self.growth!r}; allowed: 1 or more")
         faults += [
             f"{name} is {getattr(self, name)!r}; allowed: 0 to {_LONGEST_DELAY:,} seconds"
-            for name in ("first", "longest")
+            for name in ("first", "longest", "longest_retry_after")
             if not 0 <= getattr(self, name) <= _LONGEST_DELAY
         ]
         if faults:
@@ -75,15 +89,34 @@ def visibility_after(
 
     :param attempt: how many times the message has been received
     :param random: a number from 0 up to but not including 1
-    :param retry_after: seconds that the downstream asked to wait; the jitter comes on top, as it told
-        everybody the same
+    :param retry_after: seconds that the downstream asked to wait; believed up to the policy's longest, and
+        the jitter comes on top, as it told everybody the same
     :param failures: messages in a row that failed in this environment, this one included. Default: as many
         as it takes
     """
     steps = attempt if failures is None else min(attempt, failures - policy.bad_luck)
     ceiling = min(policy.longest, policy.first * policy.growth ** min(max(steps, 1) - 1, _MOST_DOUBLINGS))
     wait = ceiling * (policy.least + (1 - policy.least) * random())
-    return min((retry_after or 0.0) + wait, _LONGEST_DELAY)
+    return min(min(retry_after or 0.0, policy.longest_retry_after) + wait, _LONGEST_DELAY)
+
+
+class CouldNotDelay(Exception):  # noqa: N818  it reads as what happened
+    """Some messages return when their queue's visibility timeout ends, not when they should.
+
+    :param refused: how many
+    :param told: of how many
+    :param codes: what was said about them
+    :param remedy: what a person should do, if anything
+    """
+
+    def __init__(self, refused: int, told: int, codes: Iterable[str], remedy: str = "") -> None:
+        self.refused = refused
+        self.codes = frozenset(codes)
+        self.remedy = remedy
+        super().__init__(
+            f"SQS does not delay {refused} of {told} messages ({', '.join(sorted(self.codes))}); they return "
+            f"when the queue's visibility timeout ends{remedy and '. '}{remedy}"
+        )
 
 
 class ChangesVisibility(Protocol):
@@ -97,7 +130,8 @@ class ChangesVisibility(Protocol):
     def change(self, delays: Sequence[tuple[Mapping[str, Any], float]]) -> None:
         """Have each record return after its seconds.
 
-        :raises Exception: when some do not; those return when their queue's own visibility timeout ends
+        :raises CouldNotDelay: when some do not, although all were tried
+        :raises Exception: when it is of no use to try any others
         """
 
 
@@ -142,7 +176,8 @@ class Returns:
         """
         self._failures += 1
         asked = asked_in(error, now=self._clock.wall())
-        if asked is not None and self._heed is not None:
+        # A turn that was too far off says nothing about whoever was called before.
+        if asked is not None and not asked.uncalled and self._heed is not None:
             self._heed(call, asked)
         seconds = visibility_after(
             call.attempt,
@@ -173,7 +208,23 @@ class Returns:
         that is killed, and with it what its batch completed.
 
         :param left: seconds until the invocation must end
+        :raises CouldNotDelay: when the queue does not take some of them
         :raises Exception: whatever the queue raises; the messages return then all the same, later
         """
-        if self._delays and left > self._queue.needs:
-            self._queue.change(self._delays)
+        delays = self._delays
+        refusals: list[CouldNotDelay] = []
+        ends = self._clock.ticks() + left
+        for first in range(0, len(delays), _AT_ONCE):
+            if ends - self._clock.ticks() <= self._queue.needs:
+                break
+            try:
+                self._queue.change(delays[first : first + _AT_ONCE])
+            except CouldNotDelay as refusal:
+                refusals.append(refusal)
+        if refusals:
+            raise CouldNotDelay(
+                sum(one.refused for one in refusals),
+                len(delays),
+                {code for one in refusals for code in one.codes},
+                next((one.remedy for one in refusals if one.remedy), ""),
+            )

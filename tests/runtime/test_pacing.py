@@ -323,3 +323,46 @@ def test_a_clock_that_jumps_back_earns_nothing(jumps: list[float]) -> None:
             pace.ended(now, None)
             taken += 1
     assert taken <= 1 + furthest + 1e-6
+
+
+def test_a_turn_that_is_given_back_is_the_next_callers() -> None:
+    """It was taken before its time, and so it comes no sooner than it would have come."""
+    pace = Pace(rate=1.0, burst=1.0, policy=PacePolicy(), random=lambda: 0.5, now=0.0)
+    pace.take()
+    assert pace.wait(0.25) == pytest.approx(0.75)
+    pace.take()
+    pace.give_back(0.25)
+    assert pace.wait(0.25) == pytest.approx(0.75)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 5), st.sampled_from(["take", "give back", "end", "429", "retry-after"])),
+        max_size=60,
+    )
+)
+def test_turns_that_are_given_back_make_no_further_calls(steps: list[tuple[float, str]]) -> None:
+    """However many are taken and given back, calls stay below the rate and its credit in any stretch."""
+    pace = Pace(rate=1.0, burst=1.0, policy=PacePolicy(), random=lambda: 0.5, now=0.0)
+    now, under_way = 0.0, 0
+    calls: list[float] = []
+    for seconds, step in steps:
+        now += seconds
+        if step == "take":
+            if pace.wait(now) <= 0:
+                pace.take()
+                under_way += 1
+                calls.append(now)
+        elif under_way:
+            under_way -= 1
+            if step == "give back":
+                pace.give_back(now)
+                calls.pop()
+            else:
+                asked = {"429": Asked(None), "retry-after": Asked(3.0)}.get(step)
+                pace.ended(now, asked)
+        assert 0.05 <= pace.share <= 1
+        assert 0 <= pace.wait(now) < 1_000
+    for first, begin in enumerate(calls):
+        for last in range(first, len(calls)):
+            assert last - first + 1 <= 3 + 1e-6 + (calls[last] - begin)

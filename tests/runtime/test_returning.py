@@ -39,6 +39,11 @@ def test_a_wait_that_the_downstream_asked_for_comes_first() -> None:
     assert visibility_after(1, POLICY, lambda: 0.5, retry_after=60) == pytest.approx(63.5)
 
 
+def test_a_retry_after_of_a_day_is_not_believed() -> None:
+    """One wrong header, or a clock that is wrong, hides a message for an hour, not for half a day."""
+    assert visibility_after(1, POLICY, lambda: 0.0, retry_after=1_800_000_000) == pytest.approx(3_602)
+
+
 def test_ten_receives_outlast_an_outage_of_ten_minutes() -> None:
     """With the worst luck a message is received the tenth time more than ten minutes after the first."""
     waits = [visibility_after(attempt, POLICY, lambda: 0.0) for attempt in range(1, 10)]
