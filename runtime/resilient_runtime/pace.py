@@ -22,7 +22,8 @@ class PacePolicy:
         the downstream has recovered. Default: 0.05
     :param recovery: what each call that is not refused adds to the pace, as a share of its full.
         Default: 0.02
-    :param longest_wait: seconds that are waited for a turn at most. Default: 20
+    :param longest_wait: seconds that are waited for a turn at most; a message waits for one whole interval
+        where that is longer. Default: 20
     :param longest_retry_after: seconds that a server's ``Retry-After`` is heeded for at most, as one wrong
         header must not stop a fleet for a day. Default: 900
     :raises ValueError: when a number is out of its range
@@ -96,6 +97,11 @@ class Pace:
     def share(self) -> float:
         """How much of its full pace the environment allows itself, 0 to 1, as of the last look."""
         return self._share
+
+    @property
+    def interval(self) -> float:
+        """Seconds from one turn to the next, at the pace of the last look."""
+        return 1 / (self._rate * self._share)
 
     def wait(self, now: float) -> float:
         """Seconds until the next turn."""

@@ -56,8 +56,8 @@ class Pacer:
     def enter(self, call: Call, downstream: DownstreamSettings) -> None:
         """Wait for a turn.
 
-        :raises NoTurn: when the turn is further off than ``longest_wait``, or than what the invocation has
-            left for it, less what such a call takes. The message then goes back without having been tried,
+        :raises NoTurn: when the turn is further off than ``longest_wait`` and an interval, or than what the
+            invocation has left for it, less what such a call takes. The message then goes back untried,
             once the environment has waited for as long as it may: one that gave it back at once would be
             handed the next one at once, and soon the whole backlog would have spent a receive on nothing
         """
@@ -125,7 +125,12 @@ class Pacer:
     def _longest(self, call: Call, paced: _Paced) -> float:
         """Seconds that may be waited, so that the call itself still fits into the invocation."""
         left = (call.remaining_ms() - call.margin_ms) / 1000 - paced.takes
-        return max(0.0, min(left, self._policy.longest_wait))
+        longest = self._policy.longest_wait
+        if call.message_id is not None:
+            # In a backlog the slot is paid for either way, and a message that went back ten times before its
+            # turn came would be dead-lettered without having been tried.
+            longest = max(longest, paced.pace.interval)
+        return max(0.0, min(left, longest))
 
     def share_of(self, name: str) -> float:
         """How much of its full pace this environment allows itself at a downstream, 0 to 1."""
@@ -139,7 +144,7 @@ class Pacer:
         rate, callers = downstream.requests_per_second, downstream.max_concurrency
         if not rate or not callers:
             return None
-        burst = rate if downstream.burst is None else downstream.burst
+        burst = max(1.0, rate) if downstream.burst is None else downstream.burst
         pace = Pace(
             rate=rate / callers,
             burst=burst / callers,

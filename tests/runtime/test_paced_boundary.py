@@ -184,7 +184,8 @@ def test_a_message_whose_turn_is_too_far_off_is_held() -> None:
     assert "stack" not in held
     ((id_, seconds),) = app.visibility.delays
     assert id_ == "m-2"
-    assert 75 < seconds < 85
+    # It waited for all but the margin of the minute that it had.
+    assert 39 < seconds < 45
 
 
 def test_messages_behind_one_without_a_turn_return_with_it() -> None:

@@ -165,6 +165,23 @@ def test_a_turn_beyond_the_longest_wait_gives_the_message_back() -> None:
     assert world.slept[-1] == 20
 
 
+def test_a_turn_that_comes_seldom_is_waited_for() -> None:
+    """A message that went back at every look would have no receives left when its turn comes at last."""
+    world = World()
+    seldom = DownstreamSettings(name="Bank", requests_per_second=0.1, burst=9, max_concurrency=9)
+    waits = [world.call(downstream=seldom, left=600) for _ in range(3)]
+    assert waits == pytest.approx([0, 90, 90])
+
+
+def test_who_is_waited_for_does_not_wait_for_a_turn_that_comes_seldom() -> None:
+    """In mode event somebody may wait for the answer, and no receives are spent."""
+    world = World()
+    seldom = DownstreamSettings(name="Bank", requests_per_second=0.1, burst=9, max_concurrency=9)
+    world.call(downstream=seldom, left=600, message_id=None)
+    with pytest.raises(NoTurn):
+        world.call(downstream=seldom, left=600, message_id=None)
+
+
 def test_the_wait_leaves_time_for_the_call_itself() -> None:
     """A turn that comes when a call like the last ones would no longer fit is not waited for."""
     world = World()
