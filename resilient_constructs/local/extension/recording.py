@@ -18,7 +18,7 @@ from typing import Any
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id
-from ministack.services import eventbridge, lambda_svc, secretsmanager, sqs, ssm
+from ministack.services import dynamodb, eventbridge, lambda_svc, secretsmanager, sqs, ssm
 
 __all__ = ["close", "record_key_use", "record_service"]
 
@@ -41,6 +41,7 @@ def close() -> None:
     _file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     _record_calls_from_outside()
     _record_pollers()
+    _record_stream_pollers()
     _record_function_logs()
     _record_rule_invocations()
 
@@ -172,6 +173,37 @@ def _poller(queue_url: str, actions: Iterable[str]) -> None:
             _write(role, action, arn, True, {})
         if "sqs:ReceiveMessage" in actions:
             record_key_use(role, arn, ("kms:Decrypt",))
+
+
+def _record_stream_pollers() -> None:
+    """What Lambda's poller does with the function's role for a table's stream, and for what it gives up.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/with-ddb-create-package.html
+    """
+    since, give_up = dynamodb.stream_records_since, lambda_svc._send_ddb_stream_failure_record
+
+    def since_recorded(table: str, *arguments: Any) -> Any:
+        found = since(table, *arguments)
+        if found:
+            for _, _, mapping in lambda_svc._iter_all_esms():
+                source = mapping.get("EventSourceArn", "")
+                function = lambda_svc._functions.get(mapping["FunctionName"])
+                if f":table/{table}/stream/" not in source or function is None:
+                    continue
+                role = function["config"]["Role"]
+                for name in ("DescribeStream", "GetShardIterator", "GetRecords"):
+                    _write(role, f"dynamodb:{name}", source, True, {})
+                _write(role, "dynamodb:ListStreams", "*", True, {})
+        return found
+
+    def give_up_recorded(mapping: dict[str, Any], function: dict[str, Any], *arguments: Any) -> None:
+        give_up(mapping, function, *arguments)
+        destination = mapping.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination", "")
+        if ":sqs:" in destination:
+            _write((function.get("config") or function)["Role"], "sqs:SendMessage", destination, True, {})
+
+    dynamodb.stream_records_since = since_recorded
+    lambda_svc._send_ddb_stream_failure_record = give_up_recorded
 
 
 def _record_function_logs() -> None:
