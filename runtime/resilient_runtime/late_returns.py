@@ -42,6 +42,10 @@ class LateReturns:
         """See ``Returns.failed``."""
         self._needed().failed(record, call, error, group)
 
+    def takes_back(self, record: Mapping[str, Any]) -> bool:
+        """See ``Returns.takes_back``."""
+        return self._made is not None and self._made.takes_back(record)
+
     def held(self, record: Mapping[str, Any], group: str | None, after: float = 0.0) -> None:
         """See ``Returns.held``."""
         self._needed().held(record, group, after)
