@@ -159,8 +159,7 @@ def test_an_environment_keeps_to_its_share_of_any_rate(
         world.now += idle
         try:
             world.call(seconds, SlowDown() if slow else None, left=1e9, downstream=downstream)
-        except NoTurn as refusal:
-            assert refusal.wait > 0
+        except NoTurn:
             continue
         moments.append(world.now - seconds)
     for first, begin in enumerate(moments):

@@ -21,8 +21,8 @@ def counts_by(policy: BreakerPolicy) -> Callable[[BaseException], bool]:
     """A function that says whether an exception counts as a failure of the downstream.
 
     Everything does, a ``DeadlineExceeded`` and a timeout among them, but for ``Reject`` (whoever says no to
-    one order is well), a circuit's own refusal or a turn that was too far off, an answer 429 unless the policy counts it, and what the
-    policy names.
+    one order is well), a circuit's own refusal or a turn that was too far off, an answer 429 unless the
+    policy counts it, and what the policy names.
     """
     ignored = frozenset((*policy.ignored_errors, *_UNRELATED))
     counted = frozenset(policy.counted_errors)
