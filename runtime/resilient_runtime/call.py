@@ -261,10 +261,12 @@ def outcome_of(error: BaseException | None) -> str:
 
 def asks_for_less(error: BaseException) -> bool:
     """Whether it is an answer 429: fewer calls are wanted, which is no outage."""
-    # Our own GaveUp and Throttled say so; the exceptions of requests and httpx carry the answer 429.
-    if getattr(error, "throttled", False) is True:
-        return True
-    return getattr(getattr(error, "response", None), "status_code", None) == 429
+    from .slow_down import throttles  # late: most calls succeed
+
+    try:
+        return throttles(error)
+    except Exception:  # noqa: BLE001  an exception may break whoever looks at it; then it is a failure
+        return False
 
 
 active_call: ContextVar[Call | None] = ContextVar("resilient_call", default=None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-__all__ = ["Asked", "NoTurn", "SlowDown", "asked_in"]
+__all__ = ["Asked", "NoTurn", "SlowDown", "asked_in", "throttles"]
 
 _TOO_MANY_REQUESTS = 429
 _DEEPEST, _WIDEST = 5, 10
@@ -116,6 +116,29 @@ def _chain(error: BaseException | None, deepest: int) -> Iterator[BaseException]
         error = error.__cause__ or error.__context__
 
 
+def throttles(error: BaseException) -> bool:
+    """Whether an exception is itself a downstream's word that it wants fewer calls: 429, or a code of AWS's.
+
+    What it was raised from does not count: whoever is called instead, and fails, has failed.
+
+    :raises Exception: whatever the exception raises that is looked at
+    """
+    # Our own SlowDown, GaveUp and Throttled say so.
+    if getattr(error, "throttled", False) is True:
+        return True
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        # botocore's ClientError, known by its shape: importing botocore would cost 150 ms.
+        code = str((response.get("Error") or {}).get("Code", "")).rpartition("#")[2]
+        about = response.get("ResponseMetadata") or {}
+        return code in _AWS_THROTTLES or about.get("HTTPStatusCode") == _TOO_MANY_REQUESTS
+    return any(
+        getattr(holder, name, None) == _TOO_MANY_REQUESTS
+        for holder in (error, response)
+        for name in _STATUSES
+    )
+
+
 def _asked_by(error: BaseException, now: float) -> Asked | None:
     if isinstance(error, SlowDown):
         return Asked(error.retry_after, uncalled=isinstance(error, NoTurn))
@@ -126,12 +149,7 @@ def _asked_by(error: BaseException, now: float) -> Asked | None:
         sign = read_sign(ended, now=now)
         if sign.kind == "throttled" or (sign.kind == "failed" and sign.retry_after is not None):
             return Asked(sign.retry_after)
-    if getattr(error, "throttled", False) is True:
-        return Asked(None)
-    response = getattr(error, "response", None)
-    if isinstance(response, dict):
-        return _asked_by_aws(response, now)
-    if any(getattr(error, name, None) == _TOO_MANY_REQUESTS for name in _STATUSES):
+    if throttles(error):
         return Asked(_wait_of(error, now))
     # urllib3's own retries end with this text and keep no answer.
     if "too many 429 error responses" in str(getattr(error, "reason", "")):
@@ -139,24 +157,17 @@ def _asked_by(error: BaseException, now: float) -> Asked | None:
     return None
 
 
-def _asked_by_aws(response: dict[str, Any], now: float) -> Asked | None:
-    """botocore's ``ClientError``, known by its shape: importing botocore would cost 150 ms."""
-    about = response.get("ResponseMetadata") or {}
-    code = str((response.get("Error") or {}).get("Code", "")).rpartition("#")[2]
-    if code not in _AWS_THROTTLES and about.get("HTTPStatusCode") != _TOO_MANY_REQUESTS:
-        return None
-    from .retry_signs import seconds_of
-
-    return Asked(seconds_of((about.get("HTTPHeaders") or {}).get("retry-after"), now=now))
-
-
 def _wait_of(error: BaseException, now: float) -> float | None:
     from .retry_signs import seconds_of
 
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        headers = (response.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}
+        return seconds_of(headers.get("retry-after"), now=now)
     asked = getattr(error, "retry_after", None)
     if asked is None:
-        headers: Any = getattr(error, "headers", None)
-        asked = headers.get("Retry-After") if hasattr(headers, "get") else None
+        told: Any = getattr(error, "headers", None)
+        asked = told.get("Retry-After") if hasattr(told, "get") else None
     if isinstance(asked, int | float):
         return float(asked) if asked >= 0 else None
     return seconds_of(asked, now=now) if isinstance(asked, str) else None
