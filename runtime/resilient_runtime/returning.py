@@ -34,6 +34,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quota
 # and up to a function's 900. https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 _LONGEST_DELAY = LONGEST_VISIBILITY - 300 - 900
 _MOST_DOUBLINGS = 64
+_AWAY = 60.0
 _AT_ONCE = 10
 """Messages that are told before it is looked again how much time is left: one call of SQS.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html"""
@@ -187,6 +188,7 @@ class Returns:
         self._delays: list[tuple[Mapping[str, Any], float]] = []
         self._groups: dict[str, float] = {}
         self._unlucky: Mapping[str, Any] | None = None
+        self._not_before = float("-inf")
 
     def begin(self) -> None:
         """A batch begins."""
@@ -244,7 +246,8 @@ class Returns:
         """Tell the queue.
 
         With too little time left it is not told: a message that returns late is better than an invocation
-        that is killed, and with it what its batch completed.
+        that is killed, and with it what its batch completed. A queue that does not answer is not told for a
+        minute: what fails meanwhile must not wait for that in its slot.
 
         :param left: seconds until the invocation must end
         :raises CouldNotDelay: when the queue does not take some of them
@@ -252,7 +255,10 @@ class Returns:
         """
         delays = self._delays
         refusals: list[CouldNotDelay] = []
-        ends = self._clock.ticks() + left
+        now = self._clock.ticks()
+        if now < self._not_before:
+            return
+        ends = now + left
         for first in range(0, len(delays), _AT_ONCE):
             if ends - self._clock.ticks() <= self._queue.needs:
                 break
@@ -260,6 +266,9 @@ class Returns:
                 self._queue.change(delays[first : first + _AT_ONCE])
             except CouldNotDelay as refusal:
                 refusals.append(refusal)
+            except Exception:
+                self._not_before = self._clock.ticks() + _AWAY
+                raise
         if refusals:
             raise CouldNotDelay(
                 sum(one.refused for one in refusals),
