@@ -109,7 +109,9 @@ WALLS = [
     ),
     Wall(
         room=f"{LIBRARY}.operate",
-        may=BOTO | {"typer", "rich", f"{RUNTIME}.breaker", f"{RUNTIME}.stores.circuits"},
+        may=BOTO
+        | {"typer", "rich"}
+        | {f"{RUNTIME}.{one}" for one in ("breaker", "correlation", "rejection", "stores.circuits")},
     ),
     Wall(room=f"{LIBRARY}.soak", may=_rooms("assets", "limits", "pages") | {"typer", "rich", "plotly"}),
     Wall(
@@ -320,6 +322,7 @@ def test_the_public_names_are_these() -> None:
         "Severity",
         "StorageFirstApi",
         "Throttle",
+        "UrgentLane",
         "__version__",
     ]
 
