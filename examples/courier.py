@@ -4,7 +4,7 @@
 
 The courier takes ten calls a second and fails one in five. The API answers 202 once the bus has stored an
 order; from then on it is this stack's duty that the order arrives, or stands in a dead-letter queue with its
-reason. While the courier is down its circuit is open: the queue keeps the orders, and a call every half minute
+reason. While the courier is down its circuit is open: the queue keeps the orders, and a call now and then
 finds out whether it is back.
 """
 

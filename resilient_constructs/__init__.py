@@ -16,7 +16,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .downstream import BreakerPolicy, Downstream
     from .fan_out_bus import FanOutBus
-    from .flow_controlled_consumer import FlowControlledConsumer
+    from .flow_controlled_consumer import FlowControlledConsumer, UrgentLane
     from .monitoring import OnCall, Severity
     from .resilient_function import (
         ContainerHealth,
@@ -50,6 +50,7 @@ __all__ = [
     "Severity",
     "StorageFirstApi",
     "Throttle",
+    "UrgentLane",
     "__version__",
 ]
 
@@ -73,6 +74,7 @@ _ROOMS = {
     "Severity": "monitoring",
     "StorageFirstApi": "storage_first_api",
     "Throttle": "storage_first_api",
+    "UrgentLane": "flow_controlled_consumer",
 }
 
 _WITHOUT_NODE = {"stores"}

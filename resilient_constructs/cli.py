@@ -40,6 +40,7 @@ def _app() -> typer.Typer:
     )
     from .demo.command import demo
     from .local.command import local
+    from .operate.archive_command import archive
     from .operate.command import breaker
     from .operate.poison_command import poison
     from .soak.command import soak
@@ -49,6 +50,7 @@ def _app() -> typer.Typer:
     app.add_typer(local, name="local")
     app.add_typer(breaker, name="breaker")
     app.add_typer(poison, name="poison")
+    app.add_typer(archive, name="archive")
 
     @app.command()
     def version() -> None:

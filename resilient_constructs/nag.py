@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from aws_cdk import Acknowledgment, CfnResource, Validations
+from aws_cdk import Acknowledgment, CfnResource, Stack, Validations
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct, IConstruct
 
@@ -53,6 +55,15 @@ _PCI = "PCI.DSS.321"
 _DEAD_LETTERS_END_HERE = (
     "This queue is the end of the line: it keeps what gave up for 14 days, and an alarm tells someone "
     "within a minute. A dead-letter queue behind a dead-letter queue would only hide it."
+)
+
+_WHO_READS = (
+    "Access logs need a second bucket, which would need some of its own. Who reads what was given up is told "
+    "by CloudTrail's data events, for the app to switch on; or hand in a bucket that has a log."
+)
+_OPEN_ENDED = (
+    "One object for each message, under a prefix that is this consumer's own: the end of the key is the "
+    "message's time and ID, and no policy can know these."
 )
 
 BY_DESIGN: tuple[Known, ...] = (
@@ -150,6 +161,39 @@ BY_DESIGN: tuple[Known, ...] = (
         "notification can be missed, and nobody watches a queue of missed notifications.",
     ),
     Known(
+        resource="AWS::S3::Bucket",
+        rule="S1",
+        packs=(_SOLUTIONS,),
+        reason=_WHO_READS,
+    ),
+    Known(
+        resource="AWS::S3::Bucket",
+        rule="S3BucketLoggingEnabled",
+        packs=(_HIPAA, _R4, _R5, _PCI),
+        reason=_WHO_READS,
+    ),
+    Known(
+        resource="AWS::S3::Bucket",
+        rule="S3BucketReplicationEnabled",
+        packs=(_HIPAA, _R4, _R5, _PCI),
+        reason="The archive keeps work that was given up on purpose, versioned, in the region in which its "
+        "queue was. Another region is the app's choice: hand in your own bucket.",
+    ),
+    Known(
+        resource="AWS::S3::Bucket",
+        rule="S3DefaultEncryptionKMS",
+        packs=(_HIPAA, _R5, _PCI),
+        reason="S3 encrypts every object with its own keys. A customer key costs money and can be lost, so "
+        "it is the app's choice: the consumer's encryption_key encrypts the archive, too.",
+    ),
+    Known(
+        resource="AWS::S3::Bucket",
+        rule="S3BucketDefaultLockEnabled",
+        packs=(_R4,),
+        reason="What lies in the archive is taken out when it has been sent again; a lock would keep it for "
+        "a time that nobody has chosen. Versions protect against mistakes.",
+    ),
+    Known(
         resource="AWS::SQS::Queue",
         rule="SQS3",
         packs=(_SOLUTIONS,),
@@ -176,16 +220,36 @@ def acknowledge(*constructs: Construct) -> None:
     for construct in constructs:
         for resource in _resources(construct):
             rows = [row for row in BY_DESIGN if _fits(row, resource)]
-            if rows:
-                Validations.of(resource).acknowledge(
-                    *(Acknowledgment(id=rule, reason=row.reason) for row in rows for rule in row.ids)
-                )
+            found = [Acknowledgment(id=rule, reason=row.reason) for row in rows for rule in row.ids]
+            found += [Acknowledgment(id=rule, reason=_OPEN_ENDED) for rule in _open_ended(resource)]
+            if found:
+                Validations.of(resource).acknowledge(*found)
 
 
 def _resources(construct: IConstruct) -> Iterator[CfnResource]:
     for child in construct.node.find_all():
         if isinstance(child, CfnResource):
             yield child
+
+
+def _open_ended(resource: CfnResource) -> Iterator[str]:
+    """The rule IDs of what a policy allows on all keys under a prefix; the prefix stands in the finding."""
+    if not isinstance(resource, iam.CfnPolicy):
+        return
+    document = Stack.of(resource).resolve(resource.policy_document)
+    for statement in document["Statement"]:
+        if statement["Action"] == "s3:PutObject":
+            yield f"{_SOLUTIONS}-IAM5[Resource::{_flat(statement['Resource'])}]"
+
+
+def _flat(value: Any) -> str:
+    """A CloudFormation value as cdk-nag writes it: references in angle brackets."""
+    if isinstance(value, str):
+        return value
+    ((function, arguments),) = value.items()
+    if function == "Fn::Join":
+        return str(arguments[0]).join(_flat(one) for one in arguments[1])
+    return f"<{'.'.join(arguments) if isinstance(arguments, list) else arguments}>"
 
 
 def _fits(row: Known, resource: CfnResource) -> bool:
@@ -197,6 +261,9 @@ def _fits(row: Known, resource: CfnResource) -> bool:
         return not row.rule.startswith("IAM5") or _grants_on_everything(resource)
     if isinstance(resource, lambda_.CfnEventSourceMapping):
         return resource.destination_config is None
+    if isinstance(resource, s3.CfnBucket):
+        has_key = "aws:kms" in str(Stack.of(resource).resolve(resource.bucket_encryption))
+        return not (has_key and row.rule == "S3DefaultEncryptionKMS")
     if not isinstance(resource, sqs.CfnQueue):
         return True
     if resource.redrive_policy is not None:

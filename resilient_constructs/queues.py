@@ -6,6 +6,7 @@ messages from its own source queue and from no other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from weakref import WeakKeyDictionary
@@ -119,16 +120,26 @@ def arn_prefix(service: str) -> str:
 
 
 def make_dead_letter_queue(
-    scope: Construct, construct_id: str, *, source: QueueName, fifo: bool, encryption_key: kms.IKey | None
+    scope: Construct,
+    construct_id: str,
+    *,
+    source: QueueName,
+    also: Sequence[QueueName] = (),
+    fifo: bool,
+    encryption_key: kms.IKey | None,
 ) -> sqs.Queue:
-    """Make the dead-letter queue that takes messages from ``source`` and no other queue, for 14 days.
+    """Make the dead-letter queue that takes messages from its sources and no other queue, for 14 days.
 
     :param source: the queue that will redrive into this one
+    :param also: further queues that will, up to nine of them
     :param fifo: a FIFO queue's dead-letter queue is FIFO as well
     :param encryption_key: a customer key. Default: SSE-SQS
     """
     # an imported view of a queue that is made later: the L2 wants an object, all it reads is the ARN
-    by_name = sqs.Queue.from_queue_arn(scope, f"{construct_id}Source", source.arn)
+    by_name = [
+        sqs.Queue.from_queue_arn(scope, f"{construct_id}Source{number}", name.arn)
+        for number, name in zip(["", *range(2, len(also) + 2)], [source, *also], strict=True)
+    ]
     queue = sqs.Queue(
         scope,
         construct_id,
@@ -143,7 +154,7 @@ def make_dead_letter_queue(
         enforce_ssl=True,
         retention_period=_days(RETENTION_DAYS),
         redrive_allow_policy=sqs.RedriveAllowPolicy(
-            redrive_permission=sqs.RedrivePermission.BY_QUEUE, source_queues=[by_name]
+            redrive_permission=sqs.RedrivePermission.BY_QUEUE, source_queues=by_name
         ),
     )
     settle(queue, scope, construct_id)

@@ -99,7 +99,9 @@ WALLS = [
     Wall(room=f"{LIBRARY}.forecast", may=_rooms("template") | {RUNTIME}),
     Wall(
         room=f"{LIBRARY}.local",
-        may=_rooms("template") | BOTO | {"ministack", "hypercorn", "airspeed", "typer", "rich"},
+        may=_rooms("template", "forecast.stream_mapping")
+        | BOTO
+        | {"ministack", "hypercorn", "airspeed", "typer", "rich"},
     ),
     Wall(
         room=f"{LIBRARY}.demo",
@@ -110,8 +112,9 @@ WALLS = [
     Wall(
         room=f"{LIBRARY}.operate",
         may=BOTO
-        | {"typer", "rich", f"{RUNTIME}.breaker", f"{RUNTIME}.stores.circuits"}
-        | {f"{RUNTIME}.streams.records", f"{RUNTIME}.stores.parked_keys"},
+        | {"typer", "rich"}
+        | {f"{RUNTIME}.{one}" for one in ("breaker", "correlation", "rejection", "streams.records")}
+        | {f"{RUNTIME}.stores.{one}" for one in ("circuits", "parked_keys")},
     ),
     Wall(room=f"{LIBRARY}.soak", may=_rooms("assets", "limits", "pages") | {"typer", "rich", "plotly"}),
     Wall(
@@ -322,6 +325,7 @@ def test_the_public_names_are_these() -> None:
         "Severity",
         "StorageFirstApi",
         "Throttle",
+        "UrgentLane",
         "__version__",
     ]
 

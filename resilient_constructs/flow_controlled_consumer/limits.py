@@ -12,12 +12,18 @@ __all__ = [
     "BATCH_WINDOW",
     "CONFIGURE_PAGE",
     "DEAD_LETTER_PAGE",
+    "EVICT_AFTER",
     "FUNCTION_TIMEOUT_UNSET",
     "MAX_CONCURRENCY",
     "MAX_RECEIVE_COUNT",
+    "NONCURRENT_DAYS",
     "QUEUE_PAGE",
+    "QUEUE_RETENTION_UNSET",
     "QUEUE_VISIBILITY_UNSET",
     "RECOMMENDED_RECEIVES",
+    "TIMESTAMP_PAGE",
+    "URGENT_ALARM_AGE",
+    "URGENT_SHARE",
     "VISIBILITY_FACTOR",
     "VISIBILITY_TIMEOUT",
 ]
@@ -73,4 +79,38 @@ QUEUE_VISIBILITY_UNSET = 30
 # SQS keeps nothing longer than 14 days, so an older message cannot be waited for.
 ALARM_AGE = Limit(
     prop="alarm_when_older_than", low=60, high=1_209_600, unit="seconds", page=QUEUE_PAGE, default=900
+)
+
+# "SentTimestamp: the time the message was sent to the queue"
+TIMESTAMP_PAGE = (
+    "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html"
+)
+EVICT_AFTER = Limit(
+    prop="evict_after", low=1, high=None, unit="seconds", page=TIMESTAMP_PAGE, default=None, whole=False
+)
+
+# What SQS takes when a queue's retention is not set: four days.
+QUEUE_RETENTION_UNSET = 345_600
+
+# How long the archive keeps what was written over or deleted by mistake.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html
+NONCURRENT_DAYS = 30
+
+# Each lane needs the two slots that AWS wants at least; how a share falls out is said where it is split.
+URGENT_SHARE = Limit(
+    prop="urgent_lane share",
+    low=0.01,
+    high=0.99,
+    unit="of the consumer's concurrency",
+    page=MAX_CONCURRENCY.page,
+    default=0.25,
+    whole=False,
+)
+URGENT_ALARM_AGE = Limit(
+    prop="urgent_lane alarm_when_older_than",
+    low=60,
+    high=1_209_600,
+    unit="seconds",
+    page=QUEUE_PAGE,
+    default=300,
 )

@@ -1,96 +1,17 @@
-"""What a flow-controlled consumer emits, what may wake someone, and why."""
+"""When a consumer and its function should wake someone, and why."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from resilient_runtime.settings import METRICS_NAMESPACE
-
-from resilient_constructs.monitoring import (
-    Lane,
-    LogGroup,
-    Math,
-    Metric,
-    Panel,
-    Section,
-    Severity,
-    Signal,
-)
+from resilient_constructs.monitoring import Math, Metric, Severity, Signal
 from resilient_constructs.resilient_function.health_signals import FULL
-from resilient_constructs.resilient_function.signals import function_panels, function_signals
+from resilient_constructs.resilient_function.signals import function_signals
 
-__all__ = ["Emitted", "consumer_section", "consumer_signals", "downstream_section", "work_signals"]
+from .emitted import Emitted
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Emitted:
-    """The names that the metrics of one consumer go by.
-
-    :param queue_name: the source queue
-    :param dead_letter_queue_name: where messages are given up to; None when a given queue has none
-    :param mapping_id: the event source mapping's UUID
-    :param function: the CloudWatch dimensions of the function (of the alias, where one consumes)
-    """
-
-    queue_name: str
-    dead_letter_queue_name: str | None
-    mapping_id: str
-    function: Mapping[str, str]
-
-    def queue(self, name: str, statistic: str, label: str | None = None) -> Metric:
-        """A metric of the source queue."""
-        return _sqs(self.queue_name, name, statistic, label)
-
-    def mapping(self, name: str, label: str | None = None) -> Metric:
-        """A metric of the event source mapping; it is emitted because ``EventCount`` is switched on.
-
-        https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html#event-source-mapping-metrics
-        """
-        return Metric(
-            namespace="AWS/Lambda",
-            name=name,
-            dimensions={"EventSourceMappingUUID": self.mapping_id},
-            label=label,
-        )
-
-    @property
-    def concurrency(self) -> Metric:
-        """How many invocations run at once; its maximum is the only meaningful statistic."""
-        return Metric(
-            namespace="AWS/Lambda",
-            name="ConcurrentExecutions",
-            dimensions=self.function,
-            statistic="Maximum",
-            label="running at once",
-        )
-
-    @property
-    def oldest_message_age(self) -> Metric:
-        """Seconds since the oldest waiting message was sent."""
-        return self.queue("ApproximateAgeOfOldestMessage", "Maximum", "age of the oldest, s")
-
-    @property
-    def waiting(self) -> Metric:
-        """Messages that could be received now."""
-        return self.queue("ApproximateNumberOfMessagesVisible", "Maximum", "waiting")
-
-    @property
-    def in_flight(self) -> Metric:
-        """Messages received and neither deleted nor returned."""
-        return self.queue("ApproximateNumberOfMessagesNotVisible", "Maximum", "in flight")
-
-    @property
-    def dead_letters(self) -> Mapping[str, Metric]:
-        """What tells of dead letters: those waiting, those sent and those already taken out again."""
-        name = self.dead_letter_queue_name
-        if name is None:
-            return {}
-        return {
-            "waiting": _sqs(name, "ApproximateNumberOfMessagesVisible", "Maximum", "dead letters waiting"),
-            "sent": _sqs(name, "NumberOfMessagesSent", "Sum", "rejected by the handler"),
-            "received": _sqs(name, "NumberOfMessagesReceived", "Sum", "taken out"),
-        }
+__all__ = ["consumer_signals", "work_signals"]
 
 
 def consumer_signals(
@@ -203,110 +124,4 @@ def work_signals(
             may_refuse=may_refuse,
         )
         if signal.name in wanted
-    )
-
-
-def consumer_section(
-    title: str,
-    emitted: Emitted,
-    *,
-    max_concurrency: float | None,
-    timeout: float | None,
-    log_group: str | LogGroup | None,
-    full: float | None,
-) -> Section:
-    """What the dashboard shows of a consumer: what waits, what runs, what fails.
-
-    :param max_concurrency: drawn as a line; None when only CloudFormation knows it
-    :param timeout: the function's timeout in seconds, if known
-    :param log_group: the log group of a function with our runtime, for the saved queries
-    :param full: percent of Lambda's limits from which one of its environments counts as full
-    """
-    panels = [
-        Panel(
-            title="Backlog",
-            left=(emitted.waiting, emitted.in_flight),
-            right=(emitted.oldest_message_age,),
-        )
-    ]
-    if emitted.dead_letter_queue_name is not None:
-        panels.append(Panel(title="Dead letters", left=tuple(emitted.dead_letters.values()), threshold=1))
-    if log_group is None:
-        panels.extend(_panels_from_outside(emitted, max_concurrency))
-    else:
-        panels.extend(
-            function_panels(
-                function_name=emitted.function["FunctionName"],
-                timeout_seconds=timeout or 0,
-                concurrency_limit=max_concurrency,
-                full=full or FULL,
-            )
-        )
-    return Section(
-        title=title,
-        lane=Lane.WORK,
-        panels=tuple(panels),
-        log_groups=() if log_group is None else (log_group,),
-    )
-
-
-def _panels_from_outside(emitted: Emitted, max_concurrency: float | None) -> tuple[Panel, ...]:
-    """What Lambda knows of a function that does not count."""
-    return (
-        Panel(title="Running at once", left=(emitted.concurrency,), threshold=max_concurrency),
-        Panel(
-            title="Messages",
-            left=(
-                emitted.mapping("InvokedEventCount", "begun"),
-                emitted.mapping("DeletedEventCount", "done"),
-                emitted.mapping("FailedInvokeEventCount", "returned to the queue"),
-            ),
-        ),
-    )
-
-
-def downstream_section(title: str, *, downstream: str, function_name: str) -> Section:
-    """What the dashboard shows of a downstream as one consumer sees it: calls, failures, time taken.
-
-    :param downstream: the downstream's name, under which the runtime counts
-    """
-
-    def called(name: str, statistic: str, label: str) -> Metric:
-        return Metric(
-            namespace=METRICS_NAMESPACE,
-            name=name,
-            dimensions={"FunctionName": function_name, "Downstream": downstream},
-            statistic=statistic,
-            label=label,
-        )
-
-    return Section(
-        title=title,
-        lane=Lane.DOWNSTREAM,
-        panels=(
-            Panel(
-                title="Calls and failures",
-                left=(
-                    called("DownstreamDuration", "SampleCount", "calls"),
-                    called("DownstreamFailed", "Sum", "failed"),
-                ),
-            ),
-            Panel(
-                title="How long a call takes (ms)",
-                left=(
-                    called("DownstreamDuration", "p50", "median"),
-                    called("DownstreamDuration", "p99", "99 of 100"),
-                ),
-            ),
-        ),
-    )
-
-
-def _sqs(queue_name: str, name: str, statistic: str, label: str | None) -> Metric:
-    return Metric(
-        namespace="AWS/SQS",
-        name=name,
-        dimensions={"QueueName": queue_name},
-        statistic=statistic,
-        label=label,
     )

@@ -67,6 +67,7 @@ WENT_WRONG = SavedQuery(
     query="""fields @timestamp, service, status, attempt, reason, error, correlation_id
 | filter status in ["FAILED", "REJECTED", "DEADLINE", "CIRCUIT"]
     or status in ["LEAK", "STALE", "UNCONFIGURED", "NOT_REMEMBERED"]
+    or status in ["EVICTED", "NOT_ARCHIVED", "EVICTION_NOT_TOLD"]
 | sort @timestamp desc
 | limit 100""",
 )

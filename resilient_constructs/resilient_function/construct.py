@@ -13,7 +13,7 @@ from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
-from resilient_runtime.settings import DownstreamSettings, Mode, Settings
+from resilient_runtime.settings import DownstreamSettings, EvictionSettings, Mode, Settings
 
 from resilient_constructs.assets import function_asset, target_for
 from resilient_constructs.limits import Faults
@@ -100,6 +100,7 @@ class ResilientFunction(MeasuredFunction):
         redact: Redaction | None = None,
         configuration: Sequence[Parameter | Secret] = (),
         idempotency: Idempotency | None = None,
+        eviction: EvictionSettings | None = None,
         asynchronous: bool = False,
         retry_attempts: float | None = None,
         max_event_age: Duration | None = None,
@@ -139,6 +140,8 @@ class ResilientFunction(MeasuredFunction):
             environment starts and refreshed in the background; the role may read exactly these
         :param idempotency: in mode ``messages``, where it is remembered which messages are done, so that one
             that comes twice is handled once. Default: nothing is remembered
+        :param eviction: in mode ``messages``, from which age a message is archived instead of handled; who
+            says so lets the role put it there. Default: none is too old
         :param asynchronous: whether it is invoked asynchronously (EventBridge, SNS, S3): events that fail for
             good then go to ``on_failure_queue``. Default: no
         :param retry_attempts: for asynchronous events, 0 to 2. Default: two
@@ -209,6 +212,7 @@ class ResilientFunction(MeasuredFunction):
             configuration=entries_of(configuration),
             idempotency=None if idempotency is None else idempotency.settings(""),
             circuits_table=None if circuits is None else circuits.table_name,
+            eviction=eviction,
         )
         check_environment(faults, environment or {}, settings.to_env())
         faults.raise_any()

@@ -141,7 +141,7 @@ class Batch:
             elif (reason := self._no_time() or self._no_way()) is not None:
                 returned += self._sent_back.hold_all(records[index:], reason, invocation, self._off())
                 break
-            elif self._settled(record, invocation):
+            elif self._settled(record, invocation) or self._settled_again(record, invocation):
                 continue
             elif group is not None:
                 stopped.add(group)
@@ -206,6 +206,12 @@ class Batch:
             self._budget.took(self._clock.ticks() - started)
             if call.crossing is not None and call.crossing.wanted is not None:
                 self._budget.timeout(call.crossing.wanted)
+
+    def _settled_again(self, record: Mapping[str, Any], invocation: Invocation) -> bool:
+        """Whether a second try settles a message that fails so often that it may run out of receives."""
+        if self._no_time() is not None or not self._sent_back.takes_back(record):
+            return False
+        return self._settled(record, invocation)
 
     def _settle(self, record: Mapping[str, Any], call: Call, started: float) -> bool:
         """Whether the message is completed or stored."""

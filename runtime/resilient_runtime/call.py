@@ -209,14 +209,18 @@ class Crossing:
         call = self._call
         # Waiting for a turn spends time, so what is left is asked for afterwards.
         call.boundary.enter(call, self._settings)
-        margin = call.margin_ms
-        left = call.remaining_ms() - margin
-        if left <= 0:
+        try:
+            margin = call.margin_ms
+            left = call.remaining_ms() - margin
+            if left <= 0:
+                raise TimeoutError(  # noqa: TRY301
+                    f"{self.name} was not called: {left + margin} ms are left of this invocation, "
+                    f"and {margin} ms are kept to report in"
+                )
+        except BaseException:
+            # Also when interrupted: a block that is not begun is never left.
             call.boundary.give_up(call, self._settings)
-            raise TimeoutError(
-                f"{self.name} was not called: {left + margin} ms are left of this invocation, "
-                f"and {margin} ms are kept to report in"
-            )
+            raise
         self.timeout = left / 1000 if self.wanted is None else min(self.wanted, left / 1000)
         outer = call.crossing
         # Only what is still open, or a handler that makes a million calls would keep them all.
@@ -257,10 +261,12 @@ def outcome_of(error: BaseException | None) -> str:
 
 def asks_for_less(error: BaseException) -> bool:
     """Whether it is an answer 429: fewer calls are wanted, which is no outage."""
-    # Our own GaveUp and Throttled say so; the exceptions of requests and httpx carry the answer 429.
-    if getattr(error, "throttled", False) is True:
-        return True
-    return getattr(getattr(error, "response", None), "status_code", None) == 429
+    from .slow_down import throttles  # late: most calls succeed
+
+    try:
+        return throttles(error)
+    except Exception:  # noqa: BLE001  an exception may break whoever looks at it; then it is a failure
+        return False
 
 
 active_call: ContextVar[Call | None] = ContextVar("resilient_call", default=None)

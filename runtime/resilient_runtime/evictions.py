@@ -24,7 +24,7 @@ _AT_ONCE = 10
 """https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html"""
 
 _REFUSED_BEFORE = "the archive has just refused another message of this batch, so this one was not tried"
-_NO_TIME = "too little time was left of the invocation"
+_NO_TIME = "the time of this invocation is over"
 _NOT_ARCHIVED = (
     "The message is too old to be worth doing, but the archive did not take it, so it was returned to its "
     "queue and nothing is lost; it is tried again. Check s3:PutObject of the function's role on this key, "
@@ -46,11 +46,6 @@ class Archive(Protocol):
 
 class TellsEvents(Protocol):
     """Who is told of evictions."""
-
-    @property
-    def needs(self) -> float:
-        """Seconds that telling may take; with less left, it is not begun."""
-        ...
 
     def put(self, entries: Sequence[Mapping[str, Any]]) -> Mapping[int, str]:
         """Tell, at most ten at a time; the places of those that were refused, with the reason."""
@@ -122,17 +117,26 @@ class Evictions:
         told, self._untold = self._untold, []
         if not told:
             return
-        if self._guard.left() <= self._bus.needs:
+        if self._guard.passed:
             refused: Mapping[int, str] = dict.fromkeys(range(len(told)), _NO_TIME)
         else:
-            entries = [event_of(one, self._settings, consumer=self._consumer) for one in told]
-            try:
-                refused = self._bus.put(entries)
-            except Exception as error:  # noqa: BLE001  they are archived, and that is what counts
-                refused = dict.fromkeys(range(len(told)), self._described(error))
+            refused = self._refused_of(told)
         for place, why in refused.items():
             about = {"error": why, "remedy": _NOT_TOLD}
             self._tell("EVICTION_NOT_TOLD", told[place], about, counts="EvictionNotTold")
+
+    def _refused_of(self, told: Sequence[Eviction]) -> Mapping[int, str]:
+        """The places of those whose events were not sent, with the reason."""
+        entries = [event_of(one, self._settings, consumer=self._consumer) for one in told]
+        try:
+            try:
+                # Interrupted in time, too: who cannot tell must still report what is done with.
+                self._guard.enter()
+                return self._bus.put(entries)
+            finally:
+                self._guard.leave()
+        except (Exception, DeadlineExceeded) as error:  # noqa: BLE001  they are archived, that is what counts
+            return dict.fromkeys(range(len(told)), self._described(error))
 
     def _archived(self, eviction: Eviction) -> str | None:
         """Why the archive does not have it; None when it does."""

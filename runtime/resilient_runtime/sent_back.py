@@ -62,6 +62,10 @@ class SentBack:
         except Exception as broken:  # noqa: BLE001
             self._tell(self._lines.broken, "visibility", broken)
 
+    def takes_back(self, record: Mapping[str, Any]) -> bool:
+        """Whether the message that has just failed is tried again instead of going back."""
+        return self._returns is not None and self._returns.takes_back(record)
+
     def after(self, record: Mapping[str, Any], seconds: float | None) -> None:
         """Have a message return after some seconds; None leaves that to its queue's visibility timeout."""
         if self._returns is None or seconds is None:

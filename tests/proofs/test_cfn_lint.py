@@ -15,6 +15,7 @@ from cfnlint.config import ManualArgs
 from configured_consumer import configure
 from example_templates import TEMPLATES
 from guarded_consumer import guard
+from shedding_consumer import shed
 
 from resilient_constructs import Handler, OnCall
 
@@ -44,7 +45,15 @@ def guarded() -> dict[str, Any]:
     return dict(Template.from_stack(stack).to_json())
 
 
-ALL = {**TEMPLATES, "Configured": configured, "Guarded": guarded}
+def shedding() -> dict[str, Any]:
+    """A consumer with an archive and an urgent lane."""
+    stack = Stack(App(), "Shop")
+    handler = Handler.from_directory(str(HANDLERS), "delivery.deliver")
+    shed(stack, handler=handler, on_call=OnCall(stack, "OnCall"))
+    return dict(Template.from_stack(stack).to_json())
+
+
+ALL = {**TEMPLATES, "Configured": configured, "Guarded": guarded, "Shedding": shedding}
 
 
 @pytest.mark.parametrize("name", ALL)

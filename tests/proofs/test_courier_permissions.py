@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from courier_run import STACK, CourierRun, wait_for
 from example_templates import TEMPLATES
 from grants import without
+from resilient_runtime.breaker.circuit import CircuitState
 
 from resilient_constructs.demo.courier import Courier, Manner, Outcome
 from resilient_constructs.demo.server import CourierServer
@@ -23,9 +25,14 @@ pytestmark = pytest.mark.local
 REPOSITORY = Path(__file__).parents[2]
 WORK, DEAD, UNDELIVERED = "DeliveryQueue", "DeliveryDeadLetterQueue", "OrdersDeliveryUndelivered"
 FUNCTION = "DeliveryFunctionRole"
+CONTROLLER = "ResilientCircuitsControllerRole"
+CONTROLLERS_FUNCTION = "ResilientCircuitsControllerFunction"
+GIVEN_UP = "ResilientCircuitsControllerDeadLetterQueue"
+FED = ("Enabled", 5)
 
-XRAY_KNOWS_NO_RESOURCES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
-"""https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html"""
+KNOW_NO_RESOURCES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords", "dynamodb:ListStreams"}
+"""https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html"""
 
 NOT_ENFORCED_LOCALLY = {
     "logs:CreateLogStream": "Lambda itself writes the log; the emulator keeps it without asking IAM",
@@ -35,6 +42,10 @@ NOT_ENFORCED_LOCALLY = {
     "sqs:ReceiveMessage": "Lambda's poller uses the function's role; the emulator's reads the queue directly",
     "sqs:DeleteMessage": "as for receiving",
     "sqs:GetQueueAttributes": "as for receiving",
+}
+STREAM_NOT_ENFORCED_LOCALLY = {
+    f"dynamodb:{name}": "Lambda's poller uses the function's role; the emulator's reads the stream directly"
+    for name in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
 }
 """Calls that AWS makes in the function's name and nothing local refuses.
 
@@ -50,10 +61,16 @@ def run(local_aws: LocalAws) -> Iterator[CourierRun]:
         manner=Manner(failure_share=0, fastest=0, slowest=0, requests_per_second=500, burst=500)
     )
     with CourierServer(courier) as server:
-        deployment = deploy(local_aws, cwd=REPOSITORY, context={"courier-url": server.url})
+        context = {
+            "courier-url": server.url,
+            "courier-latency-ms": "300",
+            "courier-timeout-ms": "1000",
+            "courier-recovery-ms": "1000",
+        }
+        deployment = deploy(local_aws, cwd=REPOSITORY, context=context)
         system = discover(local_aws.client, STACK)
         run = CourierRun(deployment=deployment, courier=courier, system=system)
-        # the template's 84 seconds are for production; no grant depends on them
+        # the template's value is for production; no grant depends on it
         local_aws.client("sqs").set_queue_attributes(
             QueueUrl=run.url_of(WORK), Attributes={"VisibilityTimeout": "1"}
         )
@@ -80,9 +97,39 @@ def proof(run: CourierRun) -> Proof:
         _, stray = run.order()
         wait_for("the event among the undelivered", lambda: stray in run.dead_letters(UNDELIVERED))
 
+    run.open(seconds=4)
+    wait_for("the pause", lambda: run.feeding[0] == "Disabled")
+    wait_for("the trickle", lambda: run.feeding == ("Enabled", 2))
+    run.command(CircuitState.CLOSED)
+    wait_for("the restored mapping", lambda: run.feeding == FED)
+
+    run.reconcile()
+    run.reconcile(out_of_reach=True)
+    wait_for("what could not be delivered", lambda: run.given_up() == 1)
+    with broken_controller(run):
+        run.command(CircuitState.FORCED_OPEN)
+        wait_for("what the stream gave up", lambda: run.given_up() == 2)
+    run.command(CircuitState.CLOSED)
+
     run.ring()
     wait_for("the last invocation's end", lambda: not prove(run.aws, [STACK]).unused, seconds=5)
     return prove(run.aws, [STACK])
+
+
+@contextmanager
+def broken_controller(run: CourierRun) -> Iterator[None]:
+    """Every invocation of the controller fails, and its stream gives up what is older than a second."""
+    functions = run.aws.client("lambda")
+    stream = run.made("AWS::Lambda::EventSourceMapping", "ResilientCircuitsControllerStream")
+    name = run.made("AWS::Lambda::Function", CONTROLLERS_FUNCTION)
+    variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    functions.update_event_source_mapping(UUID=stream, MaximumRecordAgeInSeconds=1)
+    run.start_anew(CONTROLLERS_FUNCTION, RESILIENT_FEEDS="broken")
+    try:
+        yield
+    finally:
+        run.start_anew(CONTROLLERS_FUNCTION, RESILIENT_FEEDS=variables["RESILIENT_FEEDS"])
+        functions.update_event_source_mapping(UUID=stream, MaximumRecordAgeInSeconds=3600)
 
 
 def test_all_examples_are_deployed(run: CourierRun) -> None:
@@ -101,10 +148,10 @@ def test_no_grant_is_left_over(proof: Proof) -> None:
     assert [str(grant) for grant in proof.unused] == []
 
 
-def test_only_tracing_is_granted_on_everything(proof: Proof) -> None:
-    """No grant names a wildcard, save for X-Ray, which knows no resources."""
+def test_only_what_knows_no_resources_is_granted_on_everything(proof: Proof) -> None:
+    """No grant names a wildcard, save for X-Ray's and that of listing streams."""
     assert {(grant.action, grant.resource) for grant in proof.broad} == {
-        (action, "*") for action in XRAY_KNOWS_NO_RESOURCES
+        (action, "*") for action in KNOW_NO_RESOURCES
     }
 
 
@@ -168,6 +215,74 @@ def only_the_proof_sees_it(run: CourierRun, since: float) -> None:
     wait_for("the order at the courier", lambda: Outcome.DELIVERED in run.outcomes(order))
 
 
+def the_circuit_is_not_seen(run: CourierRun, since: float) -> None:
+    """The order is delivered all the same: a breaker without its store lets calls pass."""
+    run.start_anew("Delivery")
+    only_the_proof_sees_it(run, since)
+
+
+def failures_are_not_counted(run: CourierRun, since: float) -> None:
+    """The table never hears of the failure."""
+    run.start_anew("Delivery")
+    run.courier.down()
+    _, late = run.order()
+    wait_for("a failed call", lambda: Outcome.DOWN in run.outcomes(late))
+    run.courier.up()
+    wait_for("the late order at the courier", lambda: Outcome.DELIVERED in run.outcomes(late))
+
+
+def the_queue_is_not_paused(run: CourierRun, since: float) -> None:
+    """The circuit is open, and the consumer is fed."""
+    run.command(CircuitState.FORCED_OPEN)
+    _until_something_is_denied(run, since)
+    assert run.feeding == FED
+
+
+def nobody_hears_of_it(run: CourierRun, since: float) -> None:
+    """The queue is paused, and no event tells of it."""
+    run.command(CircuitState.FORCED_OPEN)
+    wait_for("the pause", lambda: run.feeding[0] == "Disabled")
+    _until_something_is_denied(run, since)
+
+
+def nobody_wakes_up(run: CourierRun, since: float) -> None:
+    """When the recovery time is over the queue is still paused."""
+    run.open(seconds=3)
+    _until_something_is_denied(run, since)
+    time.sleep(4)
+    assert run.feeding[0] == "Disabled"
+
+
+def only_the_proof_sees_the_change(run: CourierRun, since: float) -> None:
+    """The queue is paused all the same; on AWS it would not be."""
+    run.command(CircuitState.FORCED_OPEN)
+    wait_for("the pause", lambda: run.feeding[0] == "Disabled")
+
+
+def only_the_proof_sees_the_message(run: CourierRun, since: float) -> None:
+    """The controller gets its message all the same."""
+    run.wake()
+
+
+def only_the_proof_sees_the_schedule(run: CourierRun, since: float) -> None:
+    """The controller runs all the same; on AWS nobody may invoke it."""
+    run.reconcile()
+
+
+def what_cannot_be_delivered_is_dropped(run: CourierRun, since: float) -> None:
+    """Nobody learns that the reconciler does not run."""
+    before = run.given_up()
+    run.reconcile(out_of_reach=True)
+    _until_something_is_denied(run, since)
+    assert run.given_up() == before
+
+
+def _until_something_is_denied(run: CourierRun, since: float) -> None:
+    wait_for(
+        "a refused call", lambda: any(not one.allowed for one in prove(run.aws, [STACK], since=since).denied)
+    )
+
+
 CONSEQUENCES: dict[tuple[str, str], Callable[[CourierRun, float], None]] = {
     ("ApiRole", "events:PutEvents"): no_order_is_accepted,
     (FUNCTION, "sqs:SendMessage"): poison_stays_in_its_queue,
@@ -178,18 +293,35 @@ CONSEQUENCES: dict[tuple[str, str], Callable[[CourierRun, float], None]] = {
     **{(FUNCTION, action): only_the_proof_sees_it for action in NOT_ENFORCED_LOCALLY},
 }
 
+"""Of the API, the bus and the consumer; by owner of the policy and action."""
+
+CIRCUIT_CONSEQUENCES: dict[tuple[str, str], Callable[[CourierRun, float], None]] = {
+    (FUNCTION, "dynamodb:GetItem"): the_circuit_is_not_seen,
+    (FUNCTION, "dynamodb:UpdateItem"): failures_are_not_counted,
+    (CONTROLLER, "dynamodb:GetItem"): the_queue_is_not_paused,
+    (CONTROLLER, "lambda:GetEventSourceMapping"): the_queue_is_not_paused,
+    (CONTROLLER, "lambda:UpdateEventSourceMapping"): the_queue_is_not_paused,
+    (CONTROLLER, "events:PutEvents"): nobody_hears_of_it,
+    (CONTROLLER, "sqs:SendMessage"): nobody_wakes_up,
+    (CONTROLLERS_FUNCTION, "lambda:InvokeFunction"): only_the_proof_sees_the_schedule,
+    (GIVEN_UP, "sqs:SendMessage"): what_cannot_be_delivered_is_dropped,
+    **{(CONTROLLER, action): only_the_proof_sees_the_change for action in STREAM_NOT_ENFORCED_LOCALLY},
+    **{(CONTROLLER, action): only_the_proof_sees_the_message for action in NOT_ENFORCED_LOCALLY},
+}
+"""Of the courier's circuit."""
+
+ALL = {**CONSEQUENCES, **CIRCUIT_CONSEQUENCES}
+
 
 def test_each_grant_is_tried(run: CourierRun) -> None:
     """The grants taken away below are exactly those that the deployed stack has."""
     statements = policies_of(run.aws, [STACK])
     granted = {(run.owner(grant.owner), grant.action) for one in statements for grant in one.grants}
-    assert granted == set(CONSEQUENCES)
+    assert granted == set(ALL)
 
 
 @pytest.mark.usefixtures("proof")
-@pytest.mark.parametrize(
-    ("owner", "action"), [pytest.param(*grant, id="-".join(grant)) for grant in CONSEQUENCES]
-)
+@pytest.mark.parametrize(("owner", "action"), [pytest.param(*grant, id="-".join(grant)) for grant in ALL])
 def test_a_run_without_this_grant_fails(run: CourierRun, owner: str, action: str) -> None:
     """With one grant taken away its consequence is seen, and the proof names the call."""
     (arn,) = {one.owner for one in policies_of(run.aws, [STACK]) if run.owner(one.owner) == owner}
@@ -197,9 +329,11 @@ def test_a_run_without_this_grant_fails(run: CourierRun, owner: str, action: str
     wait_for("an empty work queue", lambda: _is_empty(run))
     since = time.time()
     with without(run.aws, arn, action):
-        CONSEQUENCES[owner, action](run, since)
+        ALL[owner, action](run, since)
         wait_for(f"{action} among the denied", lambda: action in _denied(run, since), seconds=5)
         assert _denied(run, since) == {action}
+    run.command(CircuitState.CLOSED)
+    wait_for("the restored mapping", lambda: run.feeding == FED)
     wait_for("an empty work queue", lambda: _is_empty(run))
 
 

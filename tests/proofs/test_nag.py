@@ -14,9 +14,11 @@ from typing import Any
 import cdk_nag
 import pytest
 from aws_cdk import App, Stack, Validations
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from configured_consumer import configure
 from guarded_consumer import guard
+from shedding_consumer import shed
 
 from examples.courier import CourierStack
 from resilient_constructs import Handler, OnCall, ResilientFunction
@@ -189,4 +191,17 @@ def test_a_guarded_consumers_findings_are_known() -> None:
         str(REPOSITORY / "examples" / "handlers" / "delivery"), "delivery.deliver"
     )
     acknowledge(on_call, *guard(stack, handler=handler, on_call=on_call))
+    assert findings_of(stack) == set()
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_a_shedding_consumers_findings_are_known(keyed: bool) -> None:
+    """With an archive, under a customer key or none, and an urgent lane: by-design findings only."""
+    stack = Stack(App(), "Shop")
+    on_call = OnCall(stack, "OnCall")
+    handler = Handler.from_directory(
+        str(REPOSITORY / "examples" / "handlers" / "delivery"), "delivery.deliver"
+    )
+    key = kms.Key(stack, "Key", enable_key_rotation=True) if keyed else None
+    acknowledge(on_call, *shed(stack, handler=handler, on_call=on_call, encryption_key=key))
     assert findings_of(stack) == set()

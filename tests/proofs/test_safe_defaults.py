@@ -151,7 +151,7 @@ def test_functions_are_traced_and_log_json(function: dict[str, Any]) -> None:
 
 @handling
 def test_environments_are_cured_and_handlers_interrupted(function: dict[str, Any]) -> None:
-    """Every handler's function cleans up, recycles and is interrupted in time; the last resort has to be asked for."""
+    """Every handler's function cleans up, recycles, is interrupted in time; the last resort is asked for."""
     variables = function["Environment"]["Variables"]
     told = Settings.from_env({name: text for name, text in variables.items() if isinstance(text, str)})
     assert told.health.reexec
@@ -279,7 +279,7 @@ def test_buses_are_archived() -> None:
 
 @subscriptions
 def test_every_target_has_its_queues(name: str, rule: dict[str, Any]) -> None:
-    """Every target of events is a queue with a dead-letter queue for work, and one for what is not delivered."""
+    """Every target of events is a queue with dead letters for work, and a queue for what is not delivered."""
     for target in rule["Targets"]:
         assert "RedrivePolicy" in named(name, target["Arn"])
         undelivered = named(name, target["DeadLetterConfig"]["Arn"])

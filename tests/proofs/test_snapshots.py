@@ -15,6 +15,7 @@ from aws_cdk import aws_sqs as sqs
 from configured_consumer import configure
 from example_templates import TEMPLATES
 from guarded_consumer import guard
+from shedding_consumer import shed
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
@@ -86,6 +87,11 @@ def a_configured_consumer(stack: Stack) -> None:
     configure(stack, handler=HANDLER)
 
 
+def a_shedding_consumer(stack: Stack) -> None:
+    """``FlowControlledConsumer`` with an archive for what is too old, and an urgent lane."""
+    shed(stack, handler=HANDLER)
+
+
 def a_bus(stack: Stack) -> None:
     """``FanOutBus`` with one subscription."""
     bus = FanOutBus(stack, "Orders")
@@ -107,6 +113,7 @@ BUILDS: dict[str, Callable[[Stack], None]] = {
         a_fifo_consumer,
         a_consumer_with_a_breaker,
         a_configured_consumer,
+        a_shedding_consumer,
         a_bus,
         on_call,
     )
@@ -186,6 +193,17 @@ PINNED_CONSTRUCTS = {
         "DeliveryFunctionLogGroup34ECB53C",
         "DeliveryQueue6A0D8ED9",
         "Key961B73FD",
+    ],
+    "a_shedding_consumer": [
+        "DeliveryArchive6FBA7575",
+        "DeliveryDeadLetterQueue7D230F16",
+        "DeliveryFunctionLogGroup34ECB53C",
+        "DeliveryQueue6A0D8ED9",
+        "DeliveryUrgentQueueE0CFC477",
+        "ResilientCircuitsControllerDeadLetterQueueD5990B76",
+        "ResilientCircuitsControllerLogGroupD143EACF",
+        "ResilientCircuitsControllerWakeQueue17B0F60E",
+        "ResilientCircuitsTable02CFC3AE",
     ],
     "a_bus": ["OrdersArchiveE22F4F05", "OrdersBusEC605DBA", "OrdersWorkUndelivered47A8A2E0", "Queue4A7E3555"],
     "on_call": ["OnCallTicketTopicCD05E1DD", "OnCallTopic2FB15ED5"],

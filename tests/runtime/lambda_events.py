@@ -114,8 +114,6 @@ class KeptArchive:
 class KeptEvents:
     """An event bus in memory; ``refused`` are the places of each call that it does not take."""
 
-    needs = 0.0
-
     def __init__(self) -> None:
         self.calls: list[list[Mapping[str, Any]]] = []
         self.refused: dict[int, str] = {}

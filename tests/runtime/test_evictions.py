@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lambda_events import FIFO, NOON, App, Context, Ticking, batch_of, returned, sqs_record
 from resilient_runtime import Call, Reject
 from resilient_runtime.clock import Clock
+from resilient_runtime.interruption import DeadlineExceeded
 from resilient_runtime.stores.archive import DefaultBus, S3Archive
 
 OLD, YOUNG = 7200.0, 60.0
@@ -189,6 +190,29 @@ def test_an_event_that_is_refused_is_told_alone() -> None:
     app(batch_of(*(sqs_record(message_id=f"m-{n}", age=OLD) for n in range(10))))
     (told,) = [record for record in app.records if record["status"] == "EVICTION_NOT_TOLD"]
     assert (told["message_id"], told["error"]) == ("m-3", "ThrottlingException: slow down")
+
+
+def interrupted(key: str) -> bool:
+    """What the deadline does to whoever waits too long."""
+    raise DeadlineExceeded("interrupted")
+
+
+def test_an_archive_that_does_not_answer_is_interrupted() -> None:
+    """Shortly before the timeout the message goes back, and what the batch has completed stays done."""
+    app = evicting()
+    app.archive.broken = interrupted
+    batch = batch_of(sqs_record(message_id="m-1"), sqs_record(message_id="m-2", age=OLD))
+    assert returned(app(batch)) == ["m-2"]
+    assert app.statuses() == ["STARTED", "COMPLETED", "NOT_ARCHIVED"]
+    assert app.records[-1]["error"] == "DeadlineExceeded: interrupted"
+
+
+def test_a_bus_that_does_not_answer_is_interrupted() -> None:
+    """The message stays archived and done with."""
+    app = evicting()
+    app.bus.put = interrupted  # type: ignore[method-assign, assignment]
+    assert returned(app(batch_of(sqs_record(age=OLD)))) == []
+    assert app.statuses() == ["EVICTED", "EVICTION_NOT_TOLD"]
 
 
 def test_a_log_that_is_full_brings_no_message_back() -> None:

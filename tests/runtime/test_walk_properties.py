@@ -32,12 +32,12 @@ def bound(poison: int, count: int) -> int:
     return 2 * poison * math.ceil(math.log2(count)) + poison + 1
 
 
-def fed(world: ShardWorld, *, halves_unbegun: bool = True) -> tuple[StreamMapping, list[int]]:
+def fed(world: ShardWorld, *, halves_unbegun: bool = True) -> tuple[StreamMapping[int], list[int]]:
     """The world after all its records were fed in one batch, and what was discarded."""
     discarded: list[int] = []
     mapping = StreamMapping(
         invoke=world.invoke,
-        discard=lambda records, _: discarded.extend(records),
+        discard=lambda records, why, invocations: discarded.extend(records),
         batch_size=len(world.keys),
         max_retries=1,
         halves_unbegun=halves_unbegun,

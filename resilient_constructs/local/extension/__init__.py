@@ -36,6 +36,7 @@ def load() -> Any:
         secret_references,
         secure_transport,
         service_calls,
+        stream_mappings,
         worker_environment,
     )
 
@@ -56,6 +57,7 @@ def load() -> Any:
         secret_references,
         secure_transport,
         service_calls,
+        stream_mappings,
         worker_environment,
         # It wraps what the others call.
         recording,

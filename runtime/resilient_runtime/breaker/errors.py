@@ -7,6 +7,7 @@ from collections.abc import Callable
 from resilient_runtime.call import asks_for_less
 from resilient_runtime.circuit_open import CircuitOpen
 from resilient_runtime.reject import Reject
+from resilient_runtime.slow_down import NoTurn
 
 from .policy import BreakerPolicy
 
@@ -20,8 +21,8 @@ def counts_by(policy: BreakerPolicy) -> Callable[[BaseException], bool]:
     """A function that says whether an exception counts as a failure of the downstream.
 
     Everything does, a ``DeadlineExceeded`` and a timeout among them, but for ``Reject`` (whoever says no to
-    one order is well), a circuit's own refusal, an answer 429 unless the policy counts it, and what the
-    policy names.
+    one order is well), a circuit's own refusal or a turn that was too far off, an answer 429 unless the
+    policy counts it, and what the policy names.
     """
     ignored = frozenset((*policy.ignored_errors, *_UNRELATED))
     counted = frozenset(policy.counted_errors)
@@ -39,7 +40,7 @@ def counts_by(policy: BreakerPolicy) -> Callable[[BaseException], bool]:
 
 
 def _counts(kind: type[BaseException], ignored: frozenset[str], counted: frozenset[str]) -> bool:
-    if issubclass(kind, Reject | CircuitOpen):
+    if issubclass(kind, Reject | CircuitOpen | NoTurn):
         return False
     names = {
         name for one in kind.__mro__ for name in (one.__qualname__, f"{one.__module__}.{one.__qualname__}")

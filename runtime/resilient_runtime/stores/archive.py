@@ -9,9 +9,6 @@ from .clients import Once, client
 
 __all__ = ["DefaultBus", "PutsEvents", "PutsObjects", "S3Archive", "events_client", "s3_client"]
 
-_FIRST_TIME = 3.0
-_ONCE_CONNECTED = 0.7
-
 
 class PutsObjects(Protocol):
     """The one call of S3's client that is used here."""
@@ -70,8 +67,6 @@ class DefaultBus:
 
     def __init__(self, connect: Callable[[], PutsEvents] = events_client) -> None:
         self._client = Once(connect)
-        self.needs = _FIRST_TIME
-        """Seconds that telling may take: the first time a client is made."""
 
     def put(self, entries: Sequence[Mapping[str, Any]]) -> Mapping[int, str]:
         """Put at most ten events; the places of those that EventBridge refused, with its reason.
@@ -79,7 +74,6 @@ class DefaultBus:
         :raises Exception: whatever the client raises
         """
         answer = self._client().put_events(Entries=list(entries))
-        self.needs = _ONCE_CONNECTED
         if not answer.get("FailedEntryCount"):
             return {}
         return {

@@ -1,0 +1,120 @@
+"""What the dashboard shows of a consumer, and of each downstream as the consumer sees it."""
+
+from __future__ import annotations
+
+from resilient_runtime.settings import METRICS_NAMESPACE
+
+from resilient_constructs.monitoring import Lane, LogGroup, Metric, Panel, Section
+from resilient_constructs.resilient_function.health_signals import FULL
+from resilient_constructs.resilient_function.signals import function_panels
+
+from .emitted import Emitted
+
+__all__ = ["consumer_section", "downstream_section", "lane_section"]
+
+
+def consumer_section(
+    title: str,
+    emitted: Emitted,
+    *,
+    max_concurrency: float | None,
+    timeout: float | None,
+    log_group: str | LogGroup | None,
+    full: float | None,
+) -> Section:
+    """What the dashboard shows of a consumer: what waits, what runs, what fails.
+
+    :param max_concurrency: drawn as a line; None when only CloudFormation knows it
+    :param timeout: the function's timeout in seconds, if known
+    :param log_group: the log group of a function with our runtime, for the saved queries
+    :param full: percent of Lambda's limits from which one of its environments counts as full
+    """
+    panels = [_backlog(emitted)]
+    if emitted.dead_letter_queue_name is not None:
+        panels.append(Panel(title="Dead letters", left=tuple(emitted.dead_letters.values()), threshold=1))
+    if log_group is None:
+        panels.extend(_panels_from_outside(emitted, max_concurrency))
+    else:
+        panels.extend(
+            function_panels(
+                function_name=emitted.function["FunctionName"],
+                timeout_seconds=timeout or 0,
+                concurrency_limit=max_concurrency,
+                full=full or FULL,
+            )
+        )
+    return Section(
+        title=title,
+        lane=Lane.WORK,
+        panels=tuple(panels),
+        log_groups=() if log_group is None else (log_group,),
+    )
+
+
+def lane_section(title: str, emitted: Emitted) -> Section:
+    """What the dashboard shows of the urgent lane: its own queue, and what became of its messages."""
+    return Section(title=title, lane=Lane.WORK, panels=(_backlog(emitted), _messages(emitted)))
+
+
+def _backlog(emitted: Emitted) -> Panel:
+    return Panel(
+        title="Backlog",
+        left=(emitted.waiting, emitted.in_flight),
+        right=(emitted.oldest_message_age,),
+    )
+
+
+def _messages(emitted: Emitted) -> Panel:
+    return Panel(
+        title="Messages",
+        left=(
+            emitted.mapping("InvokedEventCount", "begun"),
+            emitted.mapping("DeletedEventCount", "done"),
+            emitted.mapping("FailedInvokeEventCount", "returned to the queue"),
+        ),
+    )
+
+
+def _panels_from_outside(emitted: Emitted, max_concurrency: float | None) -> tuple[Panel, ...]:
+    """What Lambda knows of a function that does not count."""
+    return (
+        Panel(title="Running at once", left=(emitted.concurrency,), threshold=max_concurrency),
+        _messages(emitted),
+    )
+
+
+def downstream_section(title: str, *, downstream: str, function_name: str) -> Section:
+    """What the dashboard shows of a downstream as one consumer sees it: calls, failures, time taken.
+
+    :param downstream: the downstream's name, under which the runtime counts
+    """
+
+    def called(name: str, statistic: str, label: str) -> Metric:
+        return Metric(
+            namespace=METRICS_NAMESPACE,
+            name=name,
+            dimensions={"FunctionName": function_name, "Downstream": downstream},
+            statistic=statistic,
+            label=label,
+        )
+
+    return Section(
+        title=title,
+        lane=Lane.DOWNSTREAM,
+        panels=(
+            Panel(
+                title="Calls and failures",
+                left=(
+                    called("DownstreamDuration", "SampleCount", "calls"),
+                    called("DownstreamFailed", "Sum", "failed"),
+                ),
+            ),
+            Panel(
+                title="How long a call takes (ms)",
+                left=(
+                    called("DownstreamDuration", "p50", "median"),
+                    called("DownstreamDuration", "p99", "99 of 100"),
+                ),
+            ),
+        ),
+    )
