@@ -1,8 +1,8 @@
 """Event source mappings of Kinesis and DynamoDB streams.
 
-AWS: each shard is polled by itself, or each of up to ten parts of it, by partition key. A batch that fails is
-halved or retried, gone on with at the sequence number that the function returns, and given up to the on-failure
-destination when its retries are used up or it is too old.
+AWS: each shard is polled by itself, or each of up to ten parts of it, by partition key. A batch that fails
+is halved or retried, gone on with at the sequence number that the function returns, and given up to the
+on-failure destination when its retries are used up or it is too old.
 ministack 1.5.33: one batch of one shard at a time; a batch that fails blocks its shard for ever, and of what
 the function returns nothing is read, so that records it gives back are lost.
 Here: as AWS, but for its pauses between two attempts, which are not documented: they are half a second, and
@@ -148,7 +148,7 @@ class _Lane:
         if function is None:
             self._pause_longer()
             raise Throttled
-        self._source.record_read((function.get("config") or function)["Role"], mapping["EventSourceArn"])
+        self._source.record_read((function.get("config") or function)["Role"])
         result = lambda_svc._execute_function(function, {"Records": [self._records[one] for one in names]})
         if result.get("throttle"):
             self._pause_longer()
@@ -229,7 +229,7 @@ def _send(destination: str, body: str) -> None:
     queue = sqs._queue_by_arn(destination)
     if queue is None:
         return
-    lambda_svc_now = time.time()
+    now = time.time()
     queue["messages"].append(
         {
             "id": str(uuid.uuid4()),
@@ -237,12 +237,12 @@ def _send(destination: str, body: str) -> None:
             "md5_body": "",
             "md5_attrs": "",
             "receipt_handle": None,
-            "sent_at": lambda_svc_now,
-            "visible_at": lambda_svc_now + sqs.queue_delay(queue),
+            "sent_at": now,
+            "visible_at": now + sqs.queue_delay(queue),
             "receive_count": 0,
             "first_receive_at": None,
             "message_attributes": {},
-            "sys": {"SenderId": get_account_id(), "SentTimestamp": str(int(lambda_svc_now * 1000))},
+            "sys": {"SenderId": get_account_id(), "SentTimestamp": str(int(now * 1000))},
             "group_id": None,
             "dedup_id": None,
             "dedup_cache_key": None,

@@ -47,7 +47,7 @@ class Source(Protocol):
         """Seconds since 1970."""
         ...
 
-    def record_read(self, role: str, arn: str) -> None:
+    def record_read(self, role: str) -> None:
         """Write down what Lambda's poller asks for with the function's role."""
         ...
 
@@ -139,7 +139,7 @@ class _Shard:
         """See ``Source``."""
         return float(record["kinesis"]["approximateArrivalTimestamp"])
 
-    def record_read(self, role: str, arn: str) -> None:
+    def record_read(self, role: str) -> None:
         """https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-create.html."""
         for name in (
             "DescribeStream",
@@ -187,7 +187,7 @@ class _TableStream:
         """See ``Source``."""
         return float(record["dynamodb"]["ApproximateCreationDateTime"])
 
-    def record_read(self, role: str, arn: str) -> None:
+    def record_read(self, role: str) -> None:
         """https://docs.aws.amazon.com/lambda/latest/dg/with-ddb-create-package.html."""
         for name in ("DescribeStream", "GetShardIterator", "GetRecords"):
             recording.record_use(role, f"dynamodb:{name}", self._arn)
