@@ -5,16 +5,15 @@ Plain values in, plain values out: everything that can be told wrong at once is 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from resilient_constructs.limits import Faults
 from resilient_constructs.resilient_function import ContainerHealth
+from resilient_constructs.resilient_function.consuming import Consuming
 from resilient_constructs.resilient_function.limits import TIMEOUT
 from resilient_constructs.tokens import is_token
 
-from .consuming import Consuming
 from .limits import (
     ALARM_AGE,
     BATCH_SIZE,
@@ -35,7 +34,6 @@ __all__ = [
     "Warned",
     "choose",
     "choose_health",
-    "filter_criteria",
     "warn_of",
 ]
 
@@ -248,13 +246,3 @@ def warn_of(chosen: Chosen, consuming: Consuming, *, has_dead_letter_queue: bool
             )
         )
     return warned
-
-
-def filter_criteria(filters: Sequence[Mapping[str, object]]) -> dict[str, object] | None:
-    """Event patterns as the event source mapping wants them: as JSON text.
-
-    https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html
-    """
-    if not filters:
-        return None
-    return {"filters": [{"pattern": json.dumps(pattern)} for pattern in filters]}

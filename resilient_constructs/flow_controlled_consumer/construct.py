@@ -13,6 +13,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from resilient_constructs.downstream import Downstream
+from resilient_constructs.downstream.guarding import check_circuits, circuits_of
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import OnCall
 from resilient_constructs.places import settle
@@ -25,15 +26,15 @@ from resilient_constructs.resilient_function import (
     ResilientFunction,
     Secret,
 )
+from resilient_constructs.resilient_function.consuming import check_source, expected, read_function
 from resilient_constructs.resilient_function.settings import check_settings
 from resilient_constructs.tokens import seconds
 
 from .choices import choose, choose_health, warn_of
-from .consuming import expected, read_function
 from .eviction import check_eviction, let_archive, make_archive, settings_of, warn_of_eviction
-from .given import check_circuits, check_source, circuits_of, read_queues
+from .given import read_queues
 from .lanes import Lane, UrgentLane, check_lanes, make_queues, split, take_all
-from .limits import ALARM_AGE
+from .limits import ALARM_AGE, CONFIGURE_PAGE
 from .measured import MeasuredConsumer
 from .watching import watch
 
@@ -154,6 +155,7 @@ class FlowControlledConsumer(MeasuredConsumer):
                 "configuration": configuration or None,
                 "idempotency": idempotency,
             },
+            page=CONFIGURE_PAGE,
         )
         if handler is not None:
             handler.check(faults, mode="messages")

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 
 from resilient_constructs import queues
-from resilient_constructs.downstream import Circuits, Downstream
-from resilient_constructs.downstream.limits import SCALING_PAGE
 from resilient_constructs.limits import Faults
+from resilient_constructs.resilient_function.consuming import check_unused
 
 from .consuming import read_redrive, read_visibility
-from .limits import CONFIGURE_PAGE, DEAD_LETTER_PAGE, QUEUE_PAGE
+from .limits import DEAD_LETTER_PAGE, QUEUE_PAGE
 
-__all__ = ["GivenQueues", "check_circuits", "check_source", "circuits_of", "read_queues"]
+__all__ = ["GivenQueues", "read_queues"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +55,7 @@ def read_queues(
             _check_kind(faults, fifo=fifo, dead_letters_fifo=queues.facts_of(dead_letter_queue).fifo)
         return GivenQueues(fifo=fifo, encryption_key=encryption_key, dead_letter_queue=dead_letter_queue)
     ignored = {**only_own, "fifo": fifo or None, "encryption_key": encryption_key}
-    _check_unused(faults, ignored, "set it on the given queue itself", QUEUE_PAGE)
+    check_unused(faults, ignored, "set it on the given queue itself", QUEUE_PAGE)
     redrive = read_redrive(queue)
     dead_letter_queue = dead_letter_queue or (None if redrive is None else redrive.queue)
     _check_dead_letters(faults, handler, dead_letter_queue)
@@ -67,37 +66,6 @@ def read_queues(
         visibility=read_visibility(queue),
         receives=None if redrive is None else redrive.max_receive_count,
     )
-
-
-def check_source(
-    faults: Faults, *, handler: object, function: object, only_handlers: Mapping[str, object]
-) -> None:
-    """Note when there is no code to call, or two, or settings that a given function would not get."""
-    if (handler is None) == (function is None):
-        both = "both" if handler is not None else "neither"
-        faults.add("handler, function", both, "exactly one of the two", CONFIGURE_PAGE)
-    elif function is not None:
-        _check_unused(faults, only_handlers, "set it on the given function itself", CONFIGURE_PAGE)
-
-
-def _check_unused(faults: Faults, settings: Mapping[str, object], remedy: str, page: str) -> None:
-    """Note every setting that was given and would be ignored in silence."""
-    for prop, value in settings.items():
-        if value is not None:
-            faults.add(prop, value if isinstance(value, int | float | str) else "given", remedy, page)
-
-
-def circuits_of(downstreams: Sequence[Downstream]) -> Circuits | None:
-    """Where the circuits of these downstreams are shared; None where none has a breaker."""
-    return next((each.circuits for each in downstreams if each.circuits is not None), None)
-
-
-def check_circuits(faults: Faults, downstreams: Sequence[Downstream]) -> None:
-    """Note breakers whose circuits live in several tables: a function knows one."""
-    guarded = [each for each in downstreams if each.circuits is not None]
-    if len({id(each.circuits) for each in guarded}) > 1:
-        names = ", ".join(each.node.path for each in guarded)
-        faults.add("downstream", names, "downstreams with a breaker of one stack", SCALING_PAGE)
 
 
 def _check_dead_letters(faults: Faults, handler: object, dead_letter_queue: object) -> None:

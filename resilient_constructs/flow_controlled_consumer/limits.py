@@ -13,7 +13,6 @@ __all__ = [
     "CONFIGURE_PAGE",
     "DEAD_LETTER_PAGE",
     "EVICT_AFTER",
-    "FUNCTION_TIMEOUT_UNSET",
     "MAX_CONCURRENCY",
     "MAX_RECEIVE_COUNT",
     "NONCURRENT_DAYS",
@@ -67,10 +66,6 @@ MAX_RECEIVE_COUNT = Limit(
 )
 # "We recommend setting the maxReceiveCount on your source queue's redrive policy to at least 5."
 RECOMMENDED_RECEIVES = 5
-
-# What Lambda takes when a function's timeout is not set.
-# https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
-FUNCTION_TIMEOUT_UNSET = 3
 
 # What SQS takes when a queue's visibility timeout is not set.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html

@@ -1,16 +1,14 @@
-"""What the dashboard shows of a consumer, and of each downstream as the consumer sees it."""
+"""What the dashboard shows of a consumer."""
 
 from __future__ import annotations
 
-from resilient_runtime.settings import METRICS_NAMESPACE
-
-from resilient_constructs.monitoring import Lane, LogGroup, Metric, Panel, Section
+from resilient_constructs.monitoring import Lane, LogGroup, Panel, Section
 from resilient_constructs.resilient_function.health_signals import FULL
 from resilient_constructs.resilient_function.signals import function_panels
 
 from .emitted import Emitted
 
-__all__ = ["consumer_section", "downstream_section", "lane_section"]
+__all__ = ["consumer_section", "lane_section"]
 
 
 def consumer_section(
@@ -80,41 +78,4 @@ def _panels_from_outside(emitted: Emitted, max_concurrency: float | None) -> tup
     return (
         Panel(title="Running at once", left=(emitted.concurrency,), threshold=max_concurrency),
         _messages(emitted),
-    )
-
-
-def downstream_section(title: str, *, downstream: str, function_name: str) -> Section:
-    """What the dashboard shows of a downstream as one consumer sees it: calls, failures, time taken.
-
-    :param downstream: the downstream's name, under which the runtime counts
-    """
-
-    def called(name: str, statistic: str, label: str) -> Metric:
-        return Metric(
-            namespace=METRICS_NAMESPACE,
-            name=name,
-            dimensions={"FunctionName": function_name, "Downstream": downstream},
-            statistic=statistic,
-            label=label,
-        )
-
-    return Section(
-        title=title,
-        lane=Lane.DOWNSTREAM,
-        panels=(
-            Panel(
-                title="Calls and failures",
-                left=(
-                    called("DownstreamDuration", "SampleCount", "calls"),
-                    called("DownstreamFailed", "Sum", "failed"),
-                ),
-            ),
-            Panel(
-                title="How long a call takes (ms)",
-                left=(
-                    called("DownstreamDuration", "p50", "median"),
-                    called("DownstreamDuration", "p99", "99 of 100"),
-                ),
-            ),
-        ),
     )

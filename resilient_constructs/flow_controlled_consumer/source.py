@@ -14,9 +14,10 @@ from constructs import Construct
 
 from resilient_constructs import queues
 from resilient_constructs.monitoring.published import as_cloudwatch
+from resilient_constructs.resilient_function.consuming import filter_criteria
 from resilient_constructs.stores import QueueStore
 
-from .choices import Chosen, filter_criteria
+from .choices import Chosen
 from .consuming import let_poll
 from .emitted import Emitted
 

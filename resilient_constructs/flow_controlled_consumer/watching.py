@@ -9,17 +9,19 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from resilient_constructs.downstream import Downstream
+from resilient_constructs.downstream.signals import downstream_section
 from resilient_constructs.monitoring import OnCall, monitor
 from resilient_constructs.resilient_function import ResilientFunction
+from resilient_constructs.resilient_function.consuming import expression_number
 from resilient_constructs.resilient_function.settings_signals import settings_panels, settings_signals
+from resilient_constructs.resilient_function.work_signals import work_signals
 from resilient_constructs.tokens import is_token
 
 from .choices import Chosen
-from .consuming import expression_number
 from .emitted import Emitted
 from .eviction_signals import eviction_panel, eviction_signals
-from .sections import consumer_section, downstream_section, lane_section
-from .signals import consumer_signals, work_signals
+from .sections import consumer_section, lane_section
+from .signals import consumer_signals
 
 __all__ = ["watch", "watch_lane"]
 

@@ -13,7 +13,7 @@ from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
-from resilient_runtime.settings import DownstreamSettings, EvictionSettings, Mode, Settings
+from resilient_runtime.settings import DownstreamSettings, EvictionSettings, Mode, Settings, StreamSettings
 
 from resilient_constructs.assets import function_asset, target_for
 from resilient_constructs.limits import Faults
@@ -101,6 +101,7 @@ class ResilientFunction(MeasuredFunction):
         configuration: Sequence[Parameter | Secret] = (),
         idempotency: Idempotency | None = None,
         eviction: EvictionSettings | None = None,
+        stream: StreamSettings | None = None,
         asynchronous: bool = False,
         retry_attempts: float | None = None,
         max_event_age: Duration | None = None,
@@ -116,7 +117,7 @@ class ResilientFunction(MeasuredFunction):
 
         :param handler: the user's code
         :param mode: ``event`` calls it once per invocation with (event, context); ``messages`` once per
-            message of an SQS batch with (body, call)
+            message of an SQS batch with (body, call); ``records`` once per record of a stream's batch, likewise
         :param dead_letter_queue: where a rejected message goes; required in mode ``messages``
         :param downstreams: the boundaries that the handler may cross
         :param circuits: where the circuits of downstreams with a breaker are shared: ``courier.circuits``
@@ -138,10 +139,11 @@ class ResilientFunction(MeasuredFunction):
         :param redact: what FAILED records hide of an event, besides what they hide always
         :param configuration: parameters and secrets that the handler reads by name, loaded when an
             environment starts and refreshed in the background; the role may read exactly these
-        :param idempotency: in mode ``messages``, where it is remembered which messages are done, so that one
+        :param idempotency: not in mode ``event``: where it is remembered which messages are done, so that one
             that comes twice is handled once. Default: nothing is remembered
         :param eviction: in mode ``messages``, from which age a message is archived instead of handled; who
             says so lets the role put it there. Default: none is too old
+        :param stream: in mode ``records``, where poison is kept; who says so lets the role keep it there
         :param asynchronous: whether it is invoked asynchronously (EventBridge, SNS, S3): events that fail for
             good then go to ``on_failure_queue``. Default: no
         :param retry_attempts: for asynchronous events, 0 to 2. Default: two
@@ -190,7 +192,7 @@ class ResilientFunction(MeasuredFunction):
             configuration=configuration,
             idempotency=idempotency,
         )
-        check_mode(faults, mode, dead_letter_queue, asynchronous=asynchronous)
+        check_mode(faults, mode, dead_letter_queue, stream, asynchronous=asynchronous)
         check_circuits(faults, downstreams, has_circuits=circuits is not None)
         if not asynchronous:
             check_asynchronous(
@@ -213,6 +215,7 @@ class ResilientFunction(MeasuredFunction):
             idempotency=None if idempotency is None else idempotency.settings(""),
             circuits_table=None if circuits is None else circuits.table_name,
             eviction=eviction,
+            stream=stream,
         )
         check_environment(faults, environment or {}, settings.to_env())
         faults.raise_any()
