@@ -12,6 +12,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from resilient_constructs.buckets import make_bucket
 from resilient_constructs.downstream import Downstream
 from resilient_constructs.downstream.guarding import check_circuits, circuits_of
 from resilient_constructs.limits import Faults
@@ -31,7 +32,7 @@ from resilient_constructs.resilient_function.settings import check_settings
 from resilient_constructs.tokens import seconds
 
 from .choices import choose, choose_health, warn_of
-from .eviction import check_eviction, let_archive, make_archive, settings_of, warn_of_eviction
+from .eviction import check_eviction, let_archive, settings_of, warn_of_eviction
 from .given import read_queues
 from .lanes import Lane, UrgentLane, check_lanes, make_queues, split, take_all
 from .limits import ALARM_AGE, CONFIGURE_PAGE
@@ -226,7 +227,7 @@ class FlowControlledConsumer(MeasuredConsumer):
         """Where messages are kept that were too old to be done; None without ``evict_after``."""
         eviction = None
         if too_old is not None:
-            self.archive = archive or make_archive(self, given.encryption_key)
+            self.archive = archive or make_bucket(self, "Archive", given.encryption_key)
             eviction = settings_of(self, self.archive, too_old)
         self.resilient_function: ResilientFunction | None = None
         """The function made from the handler, with its role and log group; None where one was given."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 from resilient_runtime.settings import EvictionSettings
 
 from resilient_constructs import queues
+from resilient_constructs.buckets import let_put
 from resilient_constructs.limits import Faults
 from resilient_constructs.places import unique_name
 from resilient_constructs.tokens import is_token
@@ -18,13 +17,12 @@ from resilient_constructs.tokens import is_token
 from .choices import Chosen, Warned
 from .limits import (
     EVICT_AFTER,
-    NONCURRENT_DAYS,
     QUEUE_PAGE,
     QUEUE_RETENTION_UNSET,
     TIMESTAMP_PAGE,
 )
 
-__all__ = ["check_eviction", "let_archive", "make_archive", "settings_of", "warn_of_eviction"]
+__all__ = ["check_eviction", "let_archive", "settings_of", "warn_of_eviction"]
 
 _DAY = 86_400
 # S3 keys have 1,024 bytes; a day, a time and a message's id take 70.
@@ -85,31 +83,6 @@ def warn_of_eviction(chosen: Chosen, evict_after: float | None) -> list[Warned]:
     ]
 
 
-def make_archive(scope: Construct, encryption_key: kms.IKey | None) -> s3.Bucket:
-    """Make the bucket: encrypted, TLS only, closed to the public, versioned, and kept when its stack goes.
-
-    What lies in it stays until someone takes it out, for nobody has looked at it yet; only versions that were
-    written over or deleted end after a while.
-    """
-    encryption = s3.BucketEncryption.S3_MANAGED if encryption_key is None else s3.BucketEncryption.KMS
-    return s3.Bucket(
-        scope,
-        "Archive",
-        encryption=encryption,
-        encryption_key=encryption_key,
-        # else each object is a call of KMS of its own, and they come by the thousand
-        bucket_key_enabled=None if encryption_key is None else True,
-        block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-        object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-        enforce_ssl=True,
-        versioned=True,
-        lifecycle_rules=[
-            s3.LifecycleRule(noncurrent_version_expiration=Duration.days(NONCURRENT_DAYS)),
-        ],
-        removal_policy=RemovalPolicy.RETAIN,
-    )
-
-
 def settings_of(scope: Construct, archive: s3.IBucket, evict_after: float) -> EvictionSettings:
     """What the function is told: several consumers may share a bucket, so each has a prefix of its own."""
     prefix = f"{unique_name(scope, max_length=_PREFIX)}/"
@@ -118,17 +91,9 @@ def settings_of(scope: Construct, archive: s3.IBucket, evict_after: float) -> Ev
 
 def let_archive(role: iam.IRole, archive: s3.IBucket, settings: EvictionSettings) -> None:
     """Allow a function to put objects under its own prefix, and to tell of them on the account's bus."""
+    let_put(role, archive, settings.prefix)
     bus = f"{queues.arn_prefix('events')}event-bus/default"
-    for action, resource in (
-        ("s3:PutObject", archive.arn_for_objects(f"{settings.prefix}*")),
-        ("events:PutEvents", bus),
-    ):
-        role.add_to_principal_policy(iam.PolicyStatement(actions=[action], resources=[resource]))
-    key = archive.encryption_key
-    if key is not None:
-        # All that an upload in one piece needs.
-        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
-        key.grant(role, "kms:GenerateDataKey")
+    role.add_to_principal_policy(iam.PolicyStatement(actions=["events:PutEvents"], resources=[bus]))
 
 
 def _retention(queue: sqs.IQueue | None) -> float | None:

@@ -15,7 +15,6 @@ __all__ = [
     "EVICT_AFTER",
     "MAX_CONCURRENCY",
     "MAX_RECEIVE_COUNT",
-    "NONCURRENT_DAYS",
     "QUEUE_PAGE",
     "QUEUE_RETENTION_UNSET",
     "QUEUE_VISIBILITY_UNSET",
@@ -86,10 +85,6 @@ EVICT_AFTER = Limit(
 
 # What SQS takes when a queue's retention is not set: four days.
 QUEUE_RETENTION_UNSET = 345_600
-
-# How long the archive keeps what was written over or deleted by mistake.
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html
-NONCURRENT_DAYS = 30
 
 # Each lane needs the two slots that AWS wants at least; how a share falls out is said where it is split.
 URGENT_SHARE = Limit(

@@ -117,7 +117,7 @@ class ResilientFunction(MeasuredFunction):
 
         :param handler: the user's code
         :param mode: ``event`` calls it once per invocation with (event, context); ``messages`` once per
-            message of an SQS batch with (body, call); ``records`` once per record of a stream's batch, likewise
+            message of an SQS batch with (body, call); ``records`` once per record of a stream
         :param dead_letter_queue: where a rejected message goes; required in mode ``messages``
         :param downstreams: the boundaries that the handler may cross
         :param circuits: where the circuits of downstreams with a breaker are shared: ``courier.circuits``

@@ -171,13 +171,14 @@ def _equipped(env: Mapping[str, str]) -> Resolver:
     from .stores.stream_ranges import StreamRanges
 
     settings = Settings.from_env(env)
-    if settings.stream is None:
+    stream = settings.stream
+    if stream is None:
         raise ValueError("RESILIENT_STREAM is not set: it is not known where poison is kept; deploy again")
     name = env.get("AWS_LAMBDA_FUNCTION_NAME") or settings.service
     records = RareRecords(service=settings.service, function_name=name, clock=SYSTEM_CLOCK, emit=print_line)
     return Resolver(
         ranges=StreamRanges(sleep=time.sleep),
-        poison=PoisonQueue(settings.stream.poison_queue_url, settings.stream.poison_bucket),
+        poison=PoisonQueue(stream.poison_queue_url, stream.poison_bucket, stream.poison_prefix),
         function_name=name,
         emit=lambda status, members, counts: records.record(status, members, counts=counts),
     )

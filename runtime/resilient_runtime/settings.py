@@ -142,6 +142,7 @@ class StreamSettings(NamedTuple):
 
     :param poison_queue_url: where poison records are kept
     :param poison_bucket: where those are that a message cannot hold
+    :param poison_prefix: what their keys begin with, the slash at the end included
     :param per_batch: whether the handler takes all records of a batch at once
     :param parked_table: the DynamoDB table in which all environments share which keys wait until a poison
         record of theirs is resolved; None lets them go on
@@ -151,6 +152,7 @@ class StreamSettings(NamedTuple):
     poison_bucket: str
     per_batch: bool = False
     parked_table: str | None = None
+    poison_prefix: str = ""
 
 
 class Settings(NamedTuple):

@@ -33,18 +33,21 @@ class PoisonQueue:
 
     :param queue_url: of a standard queue; its messages are entries, or point at one
     :param bucket: where entries are that a message cannot hold
+    :param prefix: what their keys begin with: consumers that share a bucket may keep the same record
     """
 
     def __init__(
         self,
         queue_url: str,
         bucket: str,
+        prefix: str = "",
         *,
         connect_queue: Callable[[], SendsMessages] = sqs_client,
         connect_bucket: Callable[[], PutsObjects] = s3_client,
     ) -> None:
         self.queue_url = queue_url
         self.bucket = bucket
+        self.prefix = prefix
         self._connect_queue = connect_queue
         self._connect_bucket = connect_bucket
         self._queue: SendsMessages | None = None
@@ -57,7 +60,7 @@ class PoisonQueue:
         """
         body = entry_text(entry)
         if len(body) > MAX_BYTES:
-            key = key_of(entry)
+            key = self.prefix + key_of(entry)
             if self._objects is None:
                 self._objects = self._connect_bucket()
             # First the object: a pointer to nothing would be a lost record that looks like a kept one.

@@ -44,7 +44,8 @@ def stream_batch(
         parked_keys = DynamoDBParkedKeys(settings.parked_table, clock=lines.clock)
     return StreamBatch(
         function,
-        poison=poison or PoisonQueue(settings.poison_queue_url, settings.poison_bucket),
+        poison=poison
+        or PoisonQueue(settings.poison_queue_url, settings.poison_bucket, settings.poison_prefix),
         lines=lines,
         records=records,
         tell=tell,
