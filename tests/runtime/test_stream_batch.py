@@ -113,7 +113,7 @@ def test_an_outage_makes_no_poison_and_the_batch_waits_in_its_place() -> None:
     app = stream_app(handle, seconds=60.0)
     assert returned(app(orders(*range(1, 21)))) == []
     assert app.poison.entries == []
-    assert len([one for one in calls if one < 20]) <= 5 + 6
+    assert len([one for one in calls if one < 20]) <= 5 + 12
 
 
 def test_an_outage_that_outlasts_the_invocation_sends_the_batch_back_at_its_first_record() -> None:

@@ -22,8 +22,6 @@ from .walk import Outcome, Sight
 
 __all__ = ["Attempts", "outcome_of"]
 
-_DOWN = ("failed", "throttled")
-
 
 class Attempts:
     """Calls the handler; for the parameters see ``StreamBatch``."""
@@ -126,7 +124,8 @@ class Attempts:
             return Sight(Outcome.REFUSED, no_turn, no_turn.wait)
         except Exception as error:  # noqa: BLE001  this is where a handler's failure becomes a sight
             self._failed(records, call, started, error)
-            return Sight(outcome_of(error, call, knows_weather=bool(self._downstreams)), error)
+            outcome = outcome_of(error, call, knows_weather=bool(self._downstreams))
+            return Sight(outcome, error, self._asked(error) if outcome is Outcome.REFUSED else None)
         except BaseException as error:
             self._failed(records, call, started, error)
             if exceeded_in(error) is None:
@@ -139,6 +138,14 @@ class Attempts:
             active_call.reset(token)
         self._tell(self._lines.completed, call, self._clock.ticks() - started)
         return Sight(Outcome.DONE)
+
+    def _asked(self, error: BaseException) -> float | None:
+        """Seconds that the downstream asked to wait; None when it did not say."""
+        # Late on purpose: few are asked to wait.
+        from resilient_runtime.slow_down import asked_in
+
+        asked = asked_in(error, now=self._clock.wall())
+        return None if asked is None else asked.retry_after
 
     def _read_into(self, call: Call, records: Sequence[StreamRecord]) -> Any:
         words = [words_of(record) for record in records]
@@ -169,4 +176,7 @@ def outcome_of(error: BaseException, call: Call, *, knows_weather: bool) -> Outc
     if not knows_weather:
         return Outcome.WEATHER
     crossing = call.crossing
-    return Outcome.WEATHER if crossing is not None and crossing.outcome in _DOWN else Outcome.FAULT
+    if crossing is not None and crossing.outcome == "throttled":
+        # It wants fewer calls, of whomever: that never tells against a record.
+        return Outcome.REFUSED
+    return Outcome.WEATHER if crossing is not None and crossing.outcome == "failed" else Outcome.FAULT

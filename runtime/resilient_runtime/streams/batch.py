@@ -84,6 +84,7 @@ class StreamBatch:
         self._sleep = sleep
         self._per_batch = per_batch
         self._parked_keys = parked_keys
+        self._convinced_after = _convincing(downstreams)
         self._memory = Memory()
         self._budget = BatchBudget()
         self._attempts = Attempts(
@@ -137,6 +138,7 @@ class StreamBatch:
             effects,
             seen=seen,
             chunk=len(records) if self._per_batch else 1,
+            convinced_after=self._convinced_after,
             parks=parked_keys is not None,
             parked_keys=parked,
         ).run()
@@ -147,6 +149,19 @@ class StreamBatch:
         call = self._attempts.plain([first], request_id, remaining, margin_ms)
         self._tell(self._lines.held, call, effects.why(walked.resume_at, walked.sights))
         return {"batchItemFailures": [{"itemIdentifier": first.sequence}]}
+
+
+def _convincing(downstreams: Mapping[str, DownstreamSettings]) -> int | None:
+    """Failed calls in a row after which a breaker would refuse; None unless every downstream has one."""
+    breakers = [one.breaker for one in downstreams.values()]
+    if not breakers or None in breakers:
+        return None
+    # Late on purpose: where there is a breaker, its policy is loaded anyway.
+    from resilient_runtime.breaker.policy import BreakerPolicy
+
+    policies = [BreakerPolicy.from_settings(one) for one in breakers if one is not None]
+    # Two more: what was counted is known to be judged only with the next call.
+    return max(policy.outage_calls for policy in policies) + 2
 
 
 class _Effects:

@@ -10,10 +10,15 @@ __all__ = ["Memory", "Seen"]
 class Seen:
     """What is known of one batch, by position."""
 
-    def __init__(self, count: int, strikes: dict[int, int] | None = None, done: Collection[int] = ()) -> None:
-        self.count = count
+    def __init__(
+        self,
+        strikes: dict[int, int] | None = None,
+        done: Collection[int] = (),
+        doubts: dict[int, int] | None = None,
+    ) -> None:
         self._strikes = dict(strikes or {})
         self._done = set(done)
+        self._doubts = dict(doubts or {})
 
     def strikes(self, position: int) -> int:
         """How often the record failed so that it may be poison."""
@@ -22,6 +27,19 @@ class Seen:
     def strike(self, position: int) -> None:
         """It failed so once more."""
         self._strikes[position] = self.strikes(position) + 1
+
+    def doubts(self, position: int) -> int:
+        """How often it failed in a row while nothing else told why."""
+        return self._doubts.get(position, 0)
+
+    def doubt(self, position: int) -> int:
+        """It failed so once more; how often by now."""
+        self._doubts[position] = self.doubts(position) + 1
+        return self._doubts[position]
+
+    def forget_doubts(self) -> None:
+        """Something else told."""
+        self._doubts.clear()
 
     def is_done(self, position: int) -> bool:
         """Whether it was done or kept here, in this batch or when it came before."""
@@ -41,18 +59,18 @@ class Memory:
     """
 
     def __init__(self) -> None:
-        self._by_shard: dict[str, tuple[dict[str, int], frozenset[str]]] = {}
+        self._by_shard: dict[str, tuple[dict[str, int], frozenset[str], dict[str, int]]] = {}
 
     def of(self, shard: str, records: Sequence[str]) -> Seen:
         """What is remembered of a batch.
 
         :param records: the sequence number of each record
         """
-        strikes, done = self._by_shard.get(shard, ({}, frozenset()))
+        strikes, done, doubts = self._by_shard.get(shard, ({}, frozenset(), {}))
         return Seen(
-            len(records),
             {at: strikes[record] for at, record in enumerate(records) if record in strikes},
             [at for at, record in enumerate(records) if record in done],
+            {at: doubts[record] for at, record in enumerate(records) if record in doubts},
         )
 
     def keep(self, shard: str, records: Sequence[str], seen: Seen, resume_at: int | None) -> None:
@@ -62,4 +80,5 @@ class Memory:
             return
         again = range(resume_at, len(records))
         strikes = {records[at]: count for at in again if (count := seen.strikes(at))}
-        self._by_shard[shard] = strikes, frozenset(records[at] for at in again if seen.is_done(at))
+        doubts = {records[at]: count for at in again if (count := seen.doubts(at))}
+        self._by_shard[shard] = strikes, frozenset(records[at] for at in again if seen.is_done(at)), doubts

@@ -7,9 +7,10 @@ those of its key alone; the others go on, for they are what tells poison from we
 
 **Poison or weather.** A record whose failure is its own (``FAULT``) is poison when it fails again alone.
 A failure that the downstream may be to blame for (``WEATHER``) says nothing by itself: it is poison when
-it failed twice and *others succeeded after each time*. While nothing succeeds it is an outage, and then no
-record is poison: at most ``look_ahead`` records are tried, and the batch waits in its place for better
-weather. So a stream is neither stuck by one bad record, nor emptied into the poison store by an outage.
+it failed twice and *others succeeded after each time* (at the end of a batch, in between), or when a breaker
+that sees all shards lets it fail so often. While nothing succeeds it is an outage, and then no record is
+poison: at most ``look_ahead`` records are tried, and the batch waits in its place for better weather. So a
+stream is neither stuck by one bad record, nor emptied into the poison store by an outage.
 
 The road not taken is to report the first failure and leave isolating to the event source mapping: that takes
 an invocation for each halving, knows nothing of the weather, and forgets in between what it has seen. Its
@@ -34,9 +35,15 @@ LOOK_AHEAD = 5
 STRIKES = 2
 """Failures that make a record poison: its own, or such as others' successes tell from the weather."""
 
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 10.0
-"""Seconds between two attempts while nothing succeeds."""
+FAIR = 5
+"""Successes in a row after which who failed tries again, where there are so many: a breaker that has just let
+its first probes through must not be opened again by a record that never succeeds."""
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 2.5
+LONGEST_PAUSE_WITH_BREAKER = 0.5
+"""Seconds between two attempts while nothing succeeds. A breaker ends that after ten of them; without one
+they must be few."""
 
 
 class Outcome(Enum):
@@ -115,6 +122,9 @@ class Walk:
     :param effects: what is done for it
     :param seen: what this environment remembers of the batch's records, by position
     :param chunk: how many records the handler takes at once
+    :param convinced_after: failed attempts of one record, with no success and no refusal in between, after
+        which it is poison: the breaker, which sees the calls of all shards, would have refused by then. None
+        where there is no breaker that could
     :param parks: whether the later records of a poison record's key are kept until it is resolved
     :param parked_keys: keys whose records are kept instead of done; changed in place
     """
@@ -127,6 +137,7 @@ class Walk:
         seen: Seen,
         chunk: int = 1,
         look_ahead: int = LOOK_AHEAD,
+        convinced_after: int | None = None,
         parks: bool = False,
         parked_keys: set[str] | None = None,
     ) -> None:
@@ -135,6 +146,7 @@ class Walk:
         self._seen = seen
         self._chunk = chunk
         self._look_ahead = look_ahead
+        self._convinced_after = convinced_after
         self._parks = parks
         self._parked_keys = set() if parked_keys is None else parked_keys
         self._todo: list[list[int]] = []
@@ -147,6 +159,8 @@ class Walk:
         self._done: set[int] = set()
         self._stored: set[int] = set()
         self._parked: set[int] = set()
+        self._well = 0
+        self._is_last_round = False
         self._pause = FIRST_PAUSE
         self._wait: float | None = None
         self._enqueue(range(len(keys)))
@@ -209,17 +223,22 @@ class Walk:
             self._done.update(segment)
             for one in segment:
                 self._seen.done(one)
-            self._it_is_fair()
+            self._went_well()
         elif outcome is Outcome.NO_TIME:
             heappush(self._todo, segment)
             return False
         elif outcome is Outcome.REFUSED:
             heappush(self._todo, segment)
-            self._wait = sight.retry_after or 0.0
+            self._refused(sight)
         elif len(segment) > 1:
             self._halve(segment, sight)
         elif outcome is Outcome.WEATHER:
-            self._hold_back(segment[0], sight, self._failed)
+            self._well = 0
+            if self._is_last_round and self._seen.strikes(segment[0]):
+                # There is nobody left whose success could tell more.
+                self._blame(segment[0], sight)
+            else:
+                self._hold_back(segment[0], sight, self._failed)
         else:
             self._blame(segment[0], sight)
         return True
@@ -250,6 +269,21 @@ class Walk:
             self._parked_keys.add(self._keys[position])
         return True
 
+    def _refused(self, sight: Sight) -> None:
+        """The breaker says that it is the weather, or the downstream that it wants fewer calls."""
+        self._wait = sight.retry_after or 0.0
+        self._seen.forget_doubts()
+
+    def _doubt(self, position: int, sight: Sight) -> None:
+        """It failed again, and nobody says whether that is its fault; at last the breaker's silence does."""
+        if self._convinced_after is None or self._seen.doubt(position) < self._convinced_after:
+            return
+        del self._failed[position]
+        if self._keep(position, sight):
+            self._release(position)
+        else:
+            self._unkept[position] = sight
+
     def _hold_back(self, position: int, sight: Sight, among: dict[int, Sight]) -> None:
         among[position] = sight
         self._behind.setdefault(self._keys[position], [])
@@ -257,10 +291,18 @@ class Walk:
     def _release(self, position: int) -> None:
         self._enqueue(self._behind.pop(self._keys[position]))
 
-    def _it_is_fair(self) -> None:
-        """Something succeeded: whoever failed before has one excuse less, and tries again or is kept."""
+    def _went_well(self) -> None:
+        """Something succeeded; when enough did, it is fair weather."""
         self._pause = FIRST_PAUSE
         self._wait = None
+        self._well += 1
+        self._seen.forget_doubts()
+        if self._well >= FAIR or not self._todo:
+            self._it_is_fair()
+
+    def _it_is_fair(self) -> None:
+        """Whoever failed before has one excuse less, and tries again or is kept."""
+        self._is_last_round = not self._todo
         failed, self._failed = self._failed, {}
         for position, sight in failed.items():
             self._seen.strike(position)
@@ -272,22 +314,30 @@ class Walk:
             self._release(position)
 
     def _wait_for_better_weather(self) -> bool:
-        """Nothing new may be begun: pause, and try again who failed first. False when time is up."""
+        """Nothing new may be begun: pause, and try again one that failed. False when time is up."""
+        if self._well and not self._todo and self._wait is None:
+            self._it_is_fair()
+            return True
         wait, self._wait = self._wait, None
         if not self._effects.pause(max(wait or 0.0, self._pause)) or not self._effects.may_begin():
             return False
-        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        longest = LONGEST_PAUSE if self._convinced_after is None else LONGEST_PAUSE_WITH_BREAKER
+        self._pause = min(self._pause * 2, longest)
         if not self._failed:
             return True
-        first = min(self._failed)
+        # Who waited longest: were it always the same one, a record that never succeeds would be every probe
+        # of a breaker that is half open, and keep it open.
+        first = next(iter(self._failed))
         sight = self._effects.attempt([first])
         if sight.outcome is Outcome.WEATHER:
+            del self._failed[first]
             self._failed[first] = sight
+            self._doubt(first, sight)
             return True
         if sight.outcome is Outcome.NO_TIME:
             return False
         if sight.outcome is Outcome.REFUSED:
-            self._wait = sight.retry_after or 0.0
+            self._refused(sight)
             return True
         del self._failed[first]
         self._release(first)
