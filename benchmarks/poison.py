@@ -3,8 +3,8 @@
 Both meet the same four shards: 20,000 records, one in two hundred of them bad, and a downstream that is away
 for half a minute. The plain one is what ``KinesisEventSource(bisect_batch_on_error=True, retry_attempts=3,
 on_failure=…)`` makes around a handler that loops over its batch: what it gives up is pointed at by two
-sequence numbers, and gone when the stream's retention is over. Of ours, what the process died of is pointed at
-first; the resolver then fetches it, which is counted as kept.
+sequence numbers, and gone when the stream's retention is over. Of ours, what the process died of is pointed
+at first; the resolver then fetches it, which is counted as kept.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ def run(repeats: int, tell: Callable[[str], None]) -> Result:
 def measure(side: str, seed: int, load: Load) -> dict[str, float]:
     """One run of one side.
 
-    :returns: good records that are only pointed at, poison that is, keys out of order, invocations, calls into
-        the outage, and seconds until the last good record of each shard was done, beyond those it had to take
+    :returns: good records that were not done, poison that is pointed at only, records out of their key's
+        order, invocations, calls into the outage, and seconds that the good record which waited longest waited
+        beyond the outage
     """
     stream = Stream(load=load, seed=seed)
     with Engine() as engine:
@@ -103,7 +104,7 @@ class _Lives(NoGuard):
         self._timeout = timeout
         self._ends = 0.0
 
-    def arm(self, remaining: object) -> None:
+    def arm(self, _: object) -> None:
         """It begins."""
         self._ends = self._engine.now + self._timeout
 
@@ -163,7 +164,7 @@ def _ours(engine: Engine, stream: Stream) -> Callable[[Sequence[int]], int | Non
                 "RESILIENT_DOWNSTREAMS": json.dumps([{"name": NAME, "breaker": policy}]),
             },
             clock=engine.clock,
-            emit=lambda line: None,
+            emit=lambda _: None,
             caretaker=NoCaretaker(),
             guard=_Lives(engine, stream.load.timeout),
             circuits=circuits,

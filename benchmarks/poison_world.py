@@ -121,7 +121,9 @@ class Shard:
         self._wait = 0.0
         self._invoke = invoke
         self._model: StreamMapping[int] = StreamMapping(
-            invoke=self._invoked, discard=self._discarded, max_retries=max_retries
+            invoke=self._invoked,
+            discard=lambda records, *_: self._discarded(records),
+            max_retries=max_retries,
         )
 
     def arrives_at(self, position: int) -> float:
@@ -160,7 +162,7 @@ class Shard:
         self._wait = self._pause
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
-    def _discarded(self, records: Sequence[int], why: str, invocations: int) -> None:
+    def _discarded(self, records: Sequence[int]) -> None:
         self._stream.pointed_at.extend(records)
         self._pause = _FIRST_PAUSE
 
