@@ -53,8 +53,8 @@ def run(repeats: int, tell: Callable[[str], None]) -> Result:
 def measure(side: str, seed: int, load: Load) -> dict[str, float]:
     """One run of one side.
 
-    :returns: good records that were not done, poison that is pointed at only, records out of their key's
-        order, invocations, calls into the outage, and seconds that the good record which waited longest waited
+    :returns: good records that were not done, poison that is pointed at only, records out of order in their
+        key, invocations, calls into the outage, and seconds that the good record which waited longest did so
         beyond the outage
     """
     stream = Stream(load=load, seed=seed)
