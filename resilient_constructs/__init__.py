@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .downstream import BreakerPolicy, Downstream
     from .fan_out_bus import FanOutBus
     from .flow_controlled_consumer import FlowControlledConsumer, UrgentLane
+    from .kinesis_bisect_consumer import KinesisBisectConsumer, OnPoison
     from .monitoring import OnCall, Severity
     from .resilient_function import (
         ContainerHealth,
@@ -40,7 +41,9 @@ __all__ = [
     "FlowControlledConsumer",
     "Handler",
     "Idempotency",
+    "KinesisBisectConsumer",
     "OnCall",
+    "OnPoison",
     "Parameter",
     "QueueStore",
     "Redaction",
@@ -64,7 +67,9 @@ _ROOMS = {
     "FlowControlledConsumer": "flow_controlled_consumer",
     "Handler": "resilient_function",
     "Idempotency": "resilient_function",
+    "KinesisBisectConsumer": "kinesis_bisect_consumer",
     "OnCall": "monitoring",
+    "OnPoison": "kinesis_bisect_consumer",
     "Parameter": "resilient_function",
     "QueueStore": "stores",
     "Redaction": "resilient_function",

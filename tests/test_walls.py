@@ -49,12 +49,21 @@ def _rooms(*names: str) -> frozenset[str]:
 
 
 SHARED = _rooms(
-    "limits", "tokens", "lazies", "places", "stores", "queues", "assets", "monitoring", "runtime_layer"
+    "limits",
+    "tokens",
+    "lazies",
+    "places",
+    "stores",
+    "queues",
+    "buckets",
+    "assets",
+    "monitoring",
+    "runtime_layer",
 ) | {
     f"{RUNTIME}.settings",
     f"{RUNTIME}.pace_plan",
 }
-CONSTRUCTS = ("storage_first_api", "fan_out_bus", "flow_controlled_consumer")
+CONSTRUCTS = ("storage_first_api", "fan_out_bus", "flow_controlled_consumer", "kinesis_bisect_consumer")
 WALLS = [
     Wall(
         room=RUNTIME,
@@ -71,6 +80,7 @@ WALLS = [
     Wall(room=f"{LIBRARY}.stores", may=CDK),
     Wall(room=f"{LIBRARY}.places", may=CDK | _rooms("limits", "tokens")),
     Wall(room=f"{LIBRARY}.queues", may=CDK | _rooms("limits", "tokens", "places", "stores")),
+    Wall(room=f"{LIBRARY}.buckets", may=CDK),
     Wall(room=f"{LIBRARY}.assets", may=_rooms("limits"), late=frozenset({"pip"})),
     Wall(room=f"{LIBRARY}.monitoring", may=CDK | _rooms("limits", "tokens", "lazies", "places")),
     *(
@@ -315,7 +325,9 @@ def test_the_public_names_are_these() -> None:
         "FlowControlledConsumer",
         "Handler",
         "Idempotency",
+        "KinesisBisectConsumer",
         "OnCall",
+        "OnPoison",
         "Parameter",
         "QueueStore",
         "Redaction",
