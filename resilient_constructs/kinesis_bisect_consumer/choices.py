@@ -6,13 +6,14 @@ Plain values in, plain values out: everything that can be told wrong at once is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from aws_cdk import aws_lambda as lambda_
 
 from resilient_constructs.limits import Faults
+from resilient_constructs.resilient_function import ContainerHealth
 from resilient_constructs.resilient_function.consuming import Consuming
 from resilient_constructs.resilient_function.limits import TIMEOUT
 from resilient_constructs.tokens import is_token
@@ -36,6 +37,7 @@ __all__ = [
     "Start",
     "choose",
     "choose_concurrency",
+    "choose_health",
     "choose_start",
     "warn_of",
 ]
@@ -201,6 +203,13 @@ def choose_concurrency(
         )
         faults.add("function", "one of unknown concurrency", allowed, KINESIS_PAGE)
     return Concurrency(most=min(bounds, default=1), reserved=given)
+
+
+def choose_health(health: ContainerHealth | None, retry_attempts: float) -> ContainerHealth | None:
+    """The cure that was asked for, less what would cost a record that is alone in its batch its only try."""
+    if is_token(retry_attempts) or retry_attempts > 0:
+        return health
+    return replace(health or ContainerHealth(), exit=False)
 
 
 def warn_of(

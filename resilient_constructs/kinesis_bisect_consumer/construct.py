@@ -39,12 +39,12 @@ from resilient_constructs.resilient_function.consuming import (
 from resilient_constructs.resilient_function.settings import check_settings
 from resilient_constructs.tokens import seconds
 
-from .choices import OnPoison, choose, choose_concurrency, choose_start, warn_of
+from .choices import OnPoison, choose, choose_concurrency, choose_health, choose_start, warn_of
 from .emitted import Emitted
 from .limits import KINESIS_PAGE, TIMEOUT_DEFAULT
 from .measured import MeasuredStreamConsumer
 from .resolver import Resolver
-from .source import Source, let_consume, make_stream, read_source
+from .source import Source, let_consume, let_given_consume, make_stream, read_source
 from .store import check_store, make_store
 from .watching import watch
 
@@ -274,7 +274,7 @@ class KinesisBisectConsumer(MeasuredStreamConsumer):
                 "Function",
                 handler=handler,
                 mode="records",
-                stream=store.settings(per_batch=per_batch),
+                stream=store.settings._replace(per_batch=per_batch),
                 downstreams=[each.settings(concurrency.most or 1) for each in downstreams],
                 circuits=circuits_of(downstreams),
                 service=construct_id,
@@ -283,7 +283,7 @@ class KinesisBisectConsumer(MeasuredStreamConsumer):
                 ephemeral_storage_size=ephemeral_storage_size,
                 environment=environment,
                 reserved_concurrency=concurrency.reserved,
-                health=health,
+                health=choose_health(health, chosen.retry_attempts),
                 deadline_margin=deadline_margin,
                 redact=redact,
                 configuration=configuration,
@@ -296,7 +296,11 @@ class KinesisBisectConsumer(MeasuredStreamConsumer):
             self.resilient_function.function if self.resilient_function else cast(lambda_.IFunction, function)
         )
         """The function that consumes."""
-        grants = let_consume(self, self.function, source, self.discarded_queue)
+        grants = (
+            let_consume(self.resilient_function.role, source, self.discarded_queue)
+            if self.resilient_function
+            else let_given_consume(self, self.function, source, self.discarded_queue)
+        )
         self.event_source_mapping = lambda_.CfnEventSourceMapping(
             self,
             "EventSourceMapping",
@@ -342,8 +346,8 @@ class KinesisBisectConsumer(MeasuredStreamConsumer):
             mapping_id=mapping_id,
             stream_name=source.stream_name,
             poison_queue_name=self.poison_queue.queue_name,
-            discarded_queue_name=self.discarded_queue.queue_name,
-            unresolved_queue_name=self.resolver.dead_letter_queue.queue_name,
+            discarded_queue_name=self.resolver.queue_name,
+            unresolved_queue_name=self.resolver.dead_letter_queue_name,
             resolver_name=self.resolver.function.function_name,
         )
         self.alarms: Mapping[str, cloudwatch.CfnAlarm] = watch(

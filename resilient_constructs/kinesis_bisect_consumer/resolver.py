@@ -14,6 +14,11 @@ from resilient_runtime.settings import Settings
 
 from resilient_constructs import queues
 from resilient_constructs.places import settle
+from resilient_constructs.resilient_function.defaults import (
+    default_architecture,
+    default_runtime,
+    lambda_service,
+)
 from resilient_constructs.resilient_function.granting import grant_sending
 from resilient_constructs.runtime_layer import RuntimeLayer
 
@@ -74,23 +79,24 @@ class Resolver(Construct):
         self.queue_name = name.name
         self.log_group = logs.LogGroup(self, "LogGroup", retention=logs.RetentionDays.ONE_MONTH)
         """What it fetched, and what was gone."""
-        self.role = iam.Role(self, "Role", assumed_by=_lambda_service())
+        self.role = iam.Role(self, "Role", assumed_by=lambda_service())
         """What it may do."""
         self.log_group.grant_write(self.role)
+        self.dead_letter_queue_name = self.dead_letter_queue.queue_name
         settings = Settings(
             handler=_HANDLER,
             mode="messages",
             service=f"{service}Resolver",
             dead_letter_queue_url=self.dead_letter_queue.queue_url,
-            stream=store.settings()._replace(parked_table=None),
+            stream=store.settings._replace(parked_table=None),
         )
         self.function = lambda_.Function(
             self,
             "Function",
-            code=lambda_.Code.from_inline(_CODE),
+            code=_code(),
             handler="index.handler",
-            runtime=lambda_.Runtime.PYTHON_3_14,
-            architecture=lambda_.Architecture.ARM_64,
+            runtime=default_runtime(),
+            architecture=default_architecture(),
             layers=[RuntimeLayer.of(self)],
             timeout=_timeout(),
             memory_size=_MEMORY,
@@ -117,8 +123,8 @@ class Resolver(Construct):
         lambda_.CfnEventSourceMapping(
             self,
             "EventSourceMapping",
-            event_source_arn=self.queue.queue_arn,
-            function_name=self.function.function_name,
+            event_source_arn=self.queue,
+            function_name=self.function,
             batch_size=1,
             scaling_config={"maximumConcurrency": _AT_ONCE},
             function_response_types=["ReportBatchItemFailures"],
@@ -127,8 +133,8 @@ class Resolver(Construct):
 
 
 @cache
-def _lambda_service() -> iam.ServicePrincipal:
-    return iam.ServicePrincipal("lambda.amazonaws.com")
+def _code() -> lambda_.InlineCode:
+    return lambda_.Code.from_inline(_CODE)
 
 
 @cache

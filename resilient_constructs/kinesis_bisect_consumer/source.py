@@ -23,7 +23,7 @@ from resilient_constructs.tokens import is_token, seconds
 
 from .limits import HOUR, KINESIS_PAGE, RETENTION, RETENTION_SHORTEST, SHARDS, TABLE_PAGE, TABLE_RETENTION
 
-__all__ = ["Source", "SourceFacts", "let_consume", "make_stream", "read_source"]
+__all__ = ["Source", "SourceFacts", "let_consume", "let_given_consume", "make_stream", "read_source"]
 
 # Exactly these are asked of the execution role. The CDK's grant_read adds ListStreams, which nobody calls.
 # https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-create.html
@@ -232,13 +232,19 @@ class Source:
             self._key.grant(grantee, "kms:GenerateDataKey")
 
 
-def let_consume(
-    scope: Construct, function: lambda_.IFunction, source: Source, discarded: sqs.IQueue
-) -> list[iam.Grant]:
-    """Grant a function's role what Lambda does in its name: to read the stream, and to tell what it gave up.
+def let_consume(grantee: iam.IGrantable, source: Source, discarded: sqs.IQueue) -> list[iam.Grant]:
+    """Grant what Lambda does in a function's name: to read the stream, and to tell what it gave up.
 
     :return: what must stand before the event source mapping, because Lambda checks it when that is made
     """
+    grant_sending(discarded, grantee)
+    return source.let_poll(grantee)
+
+
+def let_given_consume(
+    scope: Construct, function: lambda_.IFunction, source: Source, discarded: sqs.IQueue
+) -> list[iam.Grant]:
+    """As ``let_consume`` does, for a function whose role may be out of reach."""
     if function.role is None:
         Annotations.of(scope).add_warning_v2(
             "resilient:KinesisBisectConsumer/role",
@@ -247,9 +253,7 @@ def let_consume(
             f" ({', '.join(_READ)}) and sqs:SendMessage on the queue of discarded records ({KINESIS_PAGE})",
         )
         return []
-    grants = source.let_poll(function)
-    grant_sending(discarded, function)
-    return grants
+    return let_consume(function, source, discarded)
 
 
 @cache

@@ -54,22 +54,14 @@ class PoisonStore:
 
     :param parked_keys: which keys wait; None where none does
     :param prefix: what the keys in the bucket begin with; several consumers may share one
+    :param settings: what functions are told of it
     """
 
     queue: sqs.IQueue
     bucket: s3.IBucket
     parked_keys: dynamodb.ITable | None
     prefix: str
-
-    def settings(self, *, per_batch: bool = False) -> StreamSettings:
-        """What the function is told of it."""
-        return StreamSettings(
-            poison_queue_url=self.queue.queue_url,
-            poison_bucket=self.bucket.bucket_name,
-            per_batch=per_batch,
-            parked_table=None if self.parked_keys is None else self.parked_keys.table_name,
-            poison_prefix=self.prefix,
-        )
+    settings: StreamSettings
 
     def let_keep(self, grantee: iam.IGrantable) -> None:
         """Let a function keep records: what the runtime calls, and nothing that reads or deletes one."""
@@ -96,11 +88,10 @@ class PoisonStore:
         queue_key = queues.facts_of(self.queue).key
         if queue_key is not None:
             queue_key.grant(grantee, "kms:Decrypt")
-        grantee.grant_principal.add_to_principal_policy(
-            iam.PolicyStatement(
-                actions=["s3:GetObject", "s3:DeleteObject"],
-                resources=[self.bucket.arn_for_objects(f"{self.prefix}*")],
-            )
+        iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=["s3:GetObject", "s3:DeleteObject"],
+            resource_arns=[self.bucket.arn_for_objects(f"{self.prefix}*")],
         )
         if self.bucket.encryption_key is not None:
             self.bucket.encryption_key.grant(grantee, "kms:Decrypt")
@@ -121,12 +112,21 @@ def make_store(
     """Make what was not given."""
     if on_poison == OnPoison.PARK and parked_keys is None:
         parked_keys = _make_table(scope)
+    # "PoisonQueue" stands in the name that CloudFormation gives it: `resilient poison` looks for that
+    queue = queue or queues.make_undelivered_queue(scope, "PoisonQueue", encryption_key=encryption_key)
+    bucket = bucket or make_bucket(scope, "PoisonBucket", encryption_key)
+    prefix = f"{unique_name(scope, max_length=_PREFIX)}/"
     return PoisonStore(
-        # "PoisonQueue" stands in the name that CloudFormation gives it: `resilient poison` looks for that
-        queue=queue or queues.make_undelivered_queue(scope, "PoisonQueue", encryption_key=encryption_key),
-        bucket=bucket or make_bucket(scope, "PoisonBucket", encryption_key),
+        queue=queue,
+        bucket=bucket,
         parked_keys=parked_keys,
-        prefix=f"{unique_name(scope, max_length=_PREFIX)}/",
+        prefix=prefix,
+        settings=StreamSettings(
+            poison_queue_url=queue.queue_url,
+            poison_bucket=bucket.bucket_name,
+            parked_table=None if parked_keys is None else parked_keys.table_name,
+            poison_prefix=prefix,
+        ),
     )
 
 
