@@ -111,17 +111,16 @@ def choose(
     :param retention: how long the stream keeps a record, or the shortest that it can be
     """
     faults.check(TIMEOUT, consuming.timeout)
+    # An eighth is left for the resolver to fetch what got too old before the stream drops it.
+    longest = min(retention * 7 // 8, MAX_RECORD_AGE.high or 0) if max_record_age is None else max_record_age
     chosen = Chosen(
         batch_size=(BATCH_SIZE.default or 0) if batch_size is None else batch_size,
         window=window,
         parallelization=(PARALLELIZATION.default or 0) if parallelization is None else parallelization,
         retry_attempts=(RETRY_ATTEMPTS.default or 0) if retry_attempts is None else retry_attempts,
         retention=retention,
-        # An eighth is left for the resolver to fetch what got too old before the stream drops it.
-        max_record_age=(
-            min(retention * 7 // 8, MAX_RECORD_AGE.high or 0) if max_record_age is None else max_record_age
-        ),
-        alarm_age=retention // 3 if alarm_age is None else alarm_age,
+        max_record_age=longest,
+        alarm_age=_wakes_at(retention, longest) if alarm_age is None else alarm_age,
     )
     faults.check(BATCH_SIZE, chosen.batch_size)
     faults.check(BATCH_WINDOW, chosen.window)
@@ -131,6 +130,13 @@ def choose(
     faults.check(ALARM_AGE, chosen.alarm_age)
     _check_ages(faults, chosen)
     return chosen
+
+
+def _wakes_at(retention: float, max_record_age: float) -> float:
+    """A third of the retention; where Lambda gives up long before that is over, half of the way there."""
+    if is_token(max_record_age):
+        return retention // 3
+    return min(retention // 3, max_record_age // 2)
 
 
 def _check_ages(faults: Faults, chosen: Chosen) -> None:
@@ -146,8 +152,7 @@ def _check_ages(faults: Faults, chosen: Chosen) -> None:
         )
         faults.add(MAX_RECORD_AGE.prop, chosen.max_record_age, allowed, DESTINATION_PAGE)
     if chosen.alarm_age >= chosen.max_record_age:
-        allowed = f"less than max_record_age, {chosen.max_record_age:,.0f} seconds: earlier than records are"
-        " given up"
+        allowed = f"less than max_record_age, {chosen.max_record_age:,.0f} seconds, when records are given up"
         faults.add(ALARM_AGE.prop, chosen.alarm_age, allowed, DESTINATION_PAGE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from resilient_constructs.monitoring import Lane, LogGroup, Math, Panel, Section
+from resilient_constructs.monitoring.queries import POISON
 from resilient_constructs.resilient_function.health_signals import FULL
 from resilient_constructs.resilient_function.signals import function_panels
 
@@ -82,7 +83,13 @@ def stream_section(
             concurrency_limit=max_concurrency,
             full=full or FULL,
         )
-    return Section(title=title, lane=Lane.WORK, panels=tuple(panels), log_groups=log_groups)
+    return Section(
+        title=title,
+        lane=Lane.WORK,
+        panels=tuple(panels),
+        log_groups=log_groups,
+        queries={"PoisonQuery": POISON},
+    )
 
 
 def _stream_panels(emitted: Emitted, *, shard_metrics: bool) -> list[Panel]:

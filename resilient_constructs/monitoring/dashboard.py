@@ -53,6 +53,7 @@ class _Shelf:
         self._boards: list[_Board] = []
         self._everything = _Searches(stack, SAVED, self._names_of)
         self._work = _Searches(stack, SAVED_OF_WORK, self._names_of)
+        self._asked_for: dict[str, _Searches] = {}
         self._log_groups: list[Searched] = []
         self._names: list[str] = []
 
@@ -65,6 +66,11 @@ class _Shelf:
             self._everything.add(log_group)
             if section.lane is Lane.WORK:
                 self._work.add(log_group)
+            for construct_id, saved in section.queries.items():
+                if construct_id not in self._asked_for:
+                    only = {construct_id: saved}
+                    self._asked_for[construct_id] = _Searches(self._stack, only, self._names_of)
+                self._asked_for[construct_id].add(log_group)
 
     def _names_of(self, log_groups: Sequence[Searched]) -> list[str]:
         """The names of some of the log groups; all that are not known yet are read together."""
