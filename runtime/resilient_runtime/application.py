@@ -159,7 +159,7 @@ def build(
             guard=guard,
             in_progress=in_progress,
         )
-    elif settings.stream is not None:
+    elif settings.mode == "records" and settings.stream is not None:
         # Late on purpose: no other mode needs any of it.
         from .streams.equipment import stream_batch
 

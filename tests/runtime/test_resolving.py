@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from lambda_events import KeptPoison
+from lambda_events import DEAD_LETTERS, App, KeptPoison, batch_of, sqs_record
 from resilient_runtime import Call, Reject
 from resilient_runtime.resolving import Resolver
 from resilient_runtime.stores.stream_ranges import StreamRanges
@@ -170,6 +170,18 @@ def test_a_message_from_somebody_else_is_rejected() -> None:
     """What is not from Lambda goes to the dead-letter queue with a reason."""
     with pytest.raises(Reject, match="on-failure destination"):
         World(Shard(1, 2)).resolver.resolve({"hello": "world"}, Call())
+
+
+def test_the_resolvers_function_takes_messages_although_it_knows_the_stream() -> None:
+    """The mode decides what a function takes; that it knows where poison is kept changes nothing."""
+    seen: list[object] = []
+    app = App(
+        lambda body, call: seen.append(body),
+        RESILIENT_STREAM='{"poison_queue_url":"https://queue","poison_bucket":"bucket"}',
+        RESILIENT_DEAD_LETTER_QUEUE_URL=DEAD_LETTERS,
+    )
+    app(batch_of(sqs_record({"a": 1})))
+    assert seen == [{"a": 1}]
 
 
 def test_a_tables_stream_is_read_through_its_own_service() -> None:
