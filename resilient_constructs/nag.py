@@ -16,6 +16,7 @@ from typing import Any
 
 from aws_cdk import Acknowledgment, CfnResource, Stack, Validations
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
@@ -62,8 +63,8 @@ _WHO_READS = (
     "by CloudTrail's data events, for the app to switch on; or hand in a bucket that has a log."
 )
 _OPEN_ENDED = (
-    "One object for each message, under a prefix that is this consumer's own: the end of the key is the "
-    "message's time and ID, and no policy can know these."
+    "One object for each message or record, under a prefix that is this consumer's own: the end of the key "
+    "is its time and ID, or its place in the stream, and no policy can know these."
 )
 
 BY_DESIGN: tuple[Known, ...] = (
@@ -79,9 +80,9 @@ BY_DESIGN: tuple[Known, ...] = (
         resource="AWS::Lambda::Function",
         rule="LambdaConcurrency",
         packs=(_HIPAA, _R5),
-        reason="The event source mapping's maximum concurrency holds the function down. Reserved "
-        "concurrency would throttle the poller instead, which spends receives and dead-letters "
-        "healthy messages.",
+        reason="The event source mapping holds the function down: a queue's by its maximum concurrency, as "
+        "reserved concurrency would throttle the poller, which spends receives and dead-letters healthy "
+        "messages; a stream's by its shards.",
     ),
     Known(
         resource="AWS::Lambda::Function",
@@ -123,8 +124,9 @@ BY_DESIGN: tuple[Known, ...] = (
         resource="AWS::DynamoDB::Table",
         rule="DynamoDBInBackupPlan",
         packs=(_HIPAA, _R4, _R5),
-        reason="The table remembers for a day which messages are done, or for minutes which downstream is "
-        "down, and can be restored to any second of 35 days. A backup would outlive what it holds.",
+        reason="The table remembers for a day which messages are done, for minutes which downstream is down, "
+        "or until they are resolved which keys wait, and can be restored to any second of 35 days. A backup "
+        "would outlive what it holds.",
     ),
     Known(
         resource="AWS::Logs::LogGroup",
@@ -176,22 +178,29 @@ BY_DESIGN: tuple[Known, ...] = (
         resource="AWS::S3::Bucket",
         rule="S3BucketReplicationEnabled",
         packs=(_HIPAA, _R4, _R5, _PCI),
-        reason="The archive keeps work that was given up on purpose, versioned, in the region in which its "
-        "queue was. Another region is the app's choice: hand in your own bucket.",
+        reason="The bucket keeps work that was given up, versioned, in the region in which its queue or "
+        "stream was. Another region is the app's choice: hand in your own bucket.",
     ),
     Known(
         resource="AWS::S3::Bucket",
         rule="S3DefaultEncryptionKMS",
         packs=(_HIPAA, _R5, _PCI),
         reason="S3 encrypts every object with its own keys. A customer key costs money and can be lost, so "
-        "it is the app's choice: the consumer's encryption_key encrypts the archive, too.",
+        "it is the app's choice: the consumer's encryption_key encrypts the bucket, too.",
     ),
     Known(
         resource="AWS::S3::Bucket",
         rule="S3BucketDefaultLockEnabled",
         packs=(_R4,),
-        reason="What lies in the archive is taken out when it has been sent again; a lock would keep it for "
+        reason="What lies in the bucket is taken out when it has been done again; a lock would keep it for "
         "a time that nobody has chosen. Versions protect against mistakes.",
+    ),
+    Known(
+        resource="AWS::Kinesis::Stream",
+        rule="KDS3",
+        packs=(_SOLUTIONS,),
+        reason="The rule is about what a customer key costs. It was handed in as the consumer's "
+        "encryption_key; without one the stream has AWS's own.",
     ),
     Known(
         resource="AWS::SQS::Queue",
@@ -261,6 +270,8 @@ def _fits(row: Known, resource: CfnResource) -> bool:
         return not row.rule.startswith("IAM5") or _grants_on_everything(resource)
     if isinstance(resource, lambda_.CfnEventSourceMapping):
         return resource.destination_config is None
+    if isinstance(resource, kinesis.CfnStream):
+        return "alias/aws/kinesis" not in str(Stack.of(resource).resolve(resource.stream_encryption))
     if isinstance(resource, s3.CfnBucket):
         has_key = "aws:kms" in str(Stack.of(resource).resolve(resource.bucket_encryption))
         return not (has_key and row.rule == "S3DefaultEncryptionKMS")

@@ -16,6 +16,7 @@ from configured_consumer import configure
 from example_templates import TEMPLATES
 from guarded_consumer import guard
 from shedding_consumer import shed
+from stream_consumers import follow, stream
 
 from resilient_constructs import Handler, OnCall
 
@@ -53,7 +54,30 @@ def shedding() -> dict[str, Any]:
     return dict(Template.from_stack(stack).to_json())
 
 
-ALL = {**TEMPLATES, "Configured": configured, "Guarded": guarded, "Shedding": shedding}
+def streamed() -> dict[str, Any]:
+    """A consumer of a stream with a store, a resolver and parked keys."""
+    stack = Stack(App(), "Shop")
+    handler = Handler.from_directory(str(HANDLERS), "delivery.deliver")
+    stream(stack, handler=handler, on_call=OnCall(stack, "OnCall"))
+    return dict(Template.from_stack(stack).to_json())
+
+
+def followed() -> dict[str, Any]:
+    """A consumer of a table's stream."""
+    stack = Stack(App(), "Shop")
+    handler = Handler.from_directory(str(HANDLERS), "delivery.deliver")
+    follow(stack, handler=handler, on_call=OnCall(stack, "OnCall"))
+    return dict(Template.from_stack(stack).to_json())
+
+
+ALL = {
+    **TEMPLATES,
+    "Configured": configured,
+    "Guarded": guarded,
+    "Shedding": shedding,
+    "Streamed": streamed,
+    "Followed": followed,
+}
 
 
 @pytest.mark.parametrize("name", ALL)

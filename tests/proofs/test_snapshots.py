@@ -16,6 +16,7 @@ from configured_consumer import configure
 from example_templates import TEMPLATES
 from guarded_consumer import guard
 from shedding_consumer import shed
+from stream_consumers import follow, stream
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
@@ -24,6 +25,7 @@ from resilient_constructs import (
     FanOutBus,
     FlowControlledConsumer,
     Handler,
+    KinesisBisectConsumer,
     OnCall,
     ResilientFunction,
     Route,
@@ -39,6 +41,7 @@ STATEFUL = {
     "AWS::Events::Archive",
     "AWS::Events::EventBus",
     "AWS::KMS::Key",
+    "AWS::Kinesis::Stream",
     "AWS::Logs::LogGroup",
     "AWS::S3::Bucket",
     "AWS::SecretsManager::Secret",
@@ -92,6 +95,21 @@ def a_shedding_consumer(stack: Stack) -> None:
     shed(stack, handler=HANDLER)
 
 
+def a_stream_consumer(stack: Stack) -> None:
+    """``KinesisBisectConsumer``, minimal."""
+    KinesisBisectConsumer(stack, "Orders", handler=HANDLER)
+
+
+def a_stream_consumer_that_parks(stack: Stack) -> None:
+    """``KinesisBisectConsumer`` with everything that is a resource of its own."""
+    stream(stack, handler=HANDLER)
+
+
+def a_table_consumer(stack: Stack) -> None:
+    """``KinesisBisectConsumer`` of a table's stream."""
+    follow(stack, handler=HANDLER)
+
+
 def a_bus(stack: Stack) -> None:
     """``FanOutBus`` with one subscription."""
     bus = FanOutBus(stack, "Orders")
@@ -114,6 +132,9 @@ BUILDS: dict[str, Callable[[Stack], None]] = {
         a_consumer_with_a_breaker,
         a_configured_consumer,
         a_shedding_consumer,
+        a_stream_consumer,
+        a_stream_consumer_that_parks,
+        a_table_consumer,
         a_bus,
         on_call,
     )
@@ -204,6 +225,38 @@ PINNED_CONSTRUCTS = {
         "ResilientCircuitsControllerLogGroupD143EACF",
         "ResilientCircuitsControllerWakeQueue17B0F60E",
         "ResilientCircuitsTable02CFC3AE",
+    ],
+    "a_stream_consumer": [
+        "OrdersFunctionLogGroup25A28103",
+        "OrdersPoisonBucket6FD9567D",
+        "OrdersPoisonQueue4C10251D",
+        "OrdersResolverDeadLetterQueue35608915",
+        "OrdersResolverDiscardedQueue00CA86DF",
+        "OrdersResolverLogGroup55AF63B8",
+        "OrdersStream160EEBFB",
+    ],
+    "a_stream_consumer_that_parks": [
+        "OrdersFunctionLogGroup25A28103",
+        "OrdersParkedKeys91FCBDCE",
+        "OrdersPoisonBucket6FD9567D",
+        "OrdersPoisonQueue4C10251D",
+        "OrdersResolverDeadLetterQueue35608915",
+        "OrdersResolverDiscardedQueue00CA86DF",
+        "OrdersResolverLogGroup55AF63B8",
+        "OrdersStream160EEBFB",
+        "ResilientCircuitsControllerDeadLetterQueueD5990B76",
+        "ResilientCircuitsControllerLogGroupD143EACF",
+        "ResilientCircuitsControllerWakeQueue17B0F60E",
+        "ResilientCircuitsTable02CFC3AE",
+    ],
+    "a_table_consumer": [
+        "Items5C12978B",
+        "OrdersFunctionLogGroup25A28103",
+        "OrdersPoisonBucket6FD9567D",
+        "OrdersPoisonQueue4C10251D",
+        "OrdersResolverDeadLetterQueue35608915",
+        "OrdersResolverDiscardedQueue00CA86DF",
+        "OrdersResolverLogGroup55AF63B8",
     ],
     "a_bus": ["OrdersArchiveE22F4F05", "OrdersBusEC605DBA", "OrdersWorkUndelivered47A8A2E0", "Queue4A7E3555"],
     "on_call": ["OnCallTicketTopicCD05E1DD", "OnCallTopic2FB15ED5"],
