@@ -27,9 +27,9 @@ STACK = "Streamed"
 RECORDS = 20_000
 KEYS = 400
 OUTAGE = 30.0
-# One in two hundred: half of them the handler cannot read, half the courier alone refuses.
+# One in two hundred: the handler cannot read it, the courier alone refuses it, or the process dies of it.
 POISON = {
-    number: ("unreadable", "refused")[at % 2]
+    number: "deadly" if at < 2 else ("unreadable", "refused")[at % 2]
     for at, number in enumerate(Random(6).sample(range(RECORDS), 100))
 }
 
@@ -175,6 +175,9 @@ def test_no_good_record_is_lost_and_all_poison_is_kept_whole(streamed: Streamed,
         f"{len(done) - len(good)} done twice; {courier.calls_while_down} calls into {OUTAGE:.0f} s of outage"
     )
     assert {_number(entry) for entry in entries} == POISON.keys()
+    assert {_number(one) for one in entries if one["kind"] == "CRASHED"} == {
+        number for number, kind in POISON.items() if kind == "deadly"
+    }
     assert {number for number, _ in done} == good
     assert courier.delivered == good
     _assert_in_order(done)

@@ -77,10 +77,12 @@ class StreamRanges:
         as_delivered = _kinesis_record if wanted.is_of_kinesis else _table_record
         # Sequence numbers are numbers, of different lengths.
         first, last = int(wanted.first), int(wanted.last)
+        # An iterator names its stream, but of Kinesis AWS asks for the ARN as well.
+        whose = {"StreamARN": wanted.stream} if wanted.is_of_kinesis else {}
         iterator: str | None = self._iterator(client, wanted)
         empty = 0
         while iterator and empty < _EMPTY_PAGES:
-            page = self._patiently(client.get_records, ShardIterator=iterator, Limit=1000)
+            page = self._patiently(client.get_records, ShardIterator=iterator, Limit=1000, **whose)
             found = page.get("Records", ())
             for record in found:
                 at = int(_sequence_of(record))

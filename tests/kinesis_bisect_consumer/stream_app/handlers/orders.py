@@ -13,9 +13,11 @@ _connection: http.client.HTTPConnection | None = None
 
 
 def handle(order: dict[str, Any], call: Call) -> None:
-    """One order; one of ten kinds of poison is what only the courier refuses."""
+    """One order; poison is what cannot be read, what only the courier refuses, and what kills the process."""
     if order["kind"] == "unreadable":
         raise KeyError("address")
+    if order["kind"] == "deadly":
+        os._exit(1)
     with call.downstream("Courier", timeout=5):
         status = _ask(f"/{order['number']}/{order['kind']}")
         if status != 200:
