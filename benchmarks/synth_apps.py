@@ -33,6 +33,7 @@ CONSTRUCTS = (
     "StorageFirstApiToQueue",
     "FlowControlledConsumer",
     "FanOutBus",
+    "KinesisBisectConsumer",
 )
 Build = Callable[[App, int, JsiiCount], int]
 Shared = Callable[[Stack], object]
