@@ -239,8 +239,8 @@ def warn_of(
     if calls and not guarded:
         warned["breaker"] = (
             f"no downstream has a breaker, so nothing pauses the stream: an outage of more than {lasts:g} s"
-            f" ({retry_attempts:g} retries of invocations of {timeout:g} s) sends good records to the poison"
-            f" store. Give the Downstream breaker=BreakerPolicy() ({DESTINATION_PAGE})"
+            f" ({retry_attempts:g} retries of invocations of {timeout:g} s) may send good records to the"
+            f" poison store. Give the Downstream breaker=BreakerPolicy() ({DESTINATION_PAGE})"
         )
     elif guarded and lasts < 2 * _PAUSED_WITHIN:
         warned["timeout"] = (

@@ -177,6 +177,7 @@ class Source:
         key: kms.IKey | None,
         enhanced_fan_out: bool,
     ) -> None:
+        self._scope = scope
         self._stream, self._table, self._key = stream, table, key
         self.stream_name = None if stream is None else stream.stream_name
         """By which CloudWatch knows it; None of a table's stream, which has no metrics of its own here."""
@@ -226,7 +227,8 @@ class Source:
         :raises ValueError: for a table's stream, which takes no records
         """
         if self._stream is None:
-            raise ValueError(f"{grantee}: a table's stream takes no records; write to the table itself")
+            path = self._scope.node.path
+            raise ValueError(f"{path}: a table's stream takes no records; write to the table itself")
         self._stream.grant(grantee, *_WRITE)
         if self._key is not None:
             self._key.grant(grantee, "kms:GenerateDataKey")
