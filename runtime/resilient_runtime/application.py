@@ -160,6 +160,7 @@ def build(
             in_progress=in_progress,
             refuses=refuses,
             returns=LateReturns(partial(_returns, visibility, clock, random, pacer)),
+            urgent_queue=settings.urgent_queue_arn,
             evictions=_evictions(settings, archive, bus, guard, lines, emit, about),
         ).run
     return around(work, caretaker=caretaker, guard=guard, refresh=refresh, lines=lines, tell=tell)

@@ -70,6 +70,7 @@ class Batch:
     :param returns: when messages that go back may be received again. Default: when the visibility timeout of
         their queue ends
     :param refuses: whether a downstream's breaker would refuse a call now; asked after it refused one
+    :param urgent_queue: the ARN of the urgent lane's queue. Default: there is one lane only
     :param evictions: archives messages that are too old to be begun. Default: none is too old
     """
 
@@ -86,6 +87,7 @@ class Batch:
         in_progress: InProgress,
         refuses: Callable[[str], bool],
         returns: Returns | LateReturns | None = None,
+        urgent_queue: str | None = None,
         evictions: Evictions | None = None,
     ) -> None:
         self._function = function
@@ -94,7 +96,7 @@ class Batch:
         self._tell = tell
         self._guard = guard
         self._in_progress = in_progress
-        self._deliveries = Deliveries(downstreams, boundary, lines.clock)
+        self._deliveries = Deliveries(downstreams, boundary, lines.clock, urgent_queue)
         self._sent_back = SentBack(returns, self._deliveries, lines, tell)
         self._evictions = evictions
         self._refuses = refuses
