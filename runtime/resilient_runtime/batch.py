@@ -240,7 +240,7 @@ class Batch:
             self._refusal = refusal
             # By name and state: the circuit's reason may quote an exception, and is told where it opened.
             reason = f"{_REFUSED}: {text_of(refusal.name)} is {text_of(refusal.state)}"
-            self._sent_back.after(record, refusal.retry_after)
+            self._sent_back.after(record, refusal.retry_after, refused=call.attempt)
             self._tell(self._lines.refused, call, reason)
             return False
         except NoTurn as no_turn:

@@ -349,3 +349,15 @@ def test_no_second_try_without_a_pace() -> None:
     with pytest.raises(ConnectionError), call.downstream("Courier"):
         raise ConnectionError
     assert not deserves_another_try(call, POLICY, failures=1)
+
+
+def test_what_an_open_circuit_refuses_stays_away_ever_longer() -> None:
+    """A message that came back for every probe would be out of receives before a long outage is over."""
+    delays = []
+    for receives in (1, 5, 9):
+        told = Told()
+        returns = Returns(told, random=lambda: 0.5)
+        returns.held(sqs_record(), None, 15.0, refused=receives)
+        returns.tell(60)
+        delays += [seconds for _, seconds in told.delays]
+    assert delays == [16.0, 56.0, 630.0]
