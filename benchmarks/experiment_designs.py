@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
+from resilient_runtime.breaker import BreakerPolicy, MemoryCircuits
 from resilient_runtime.call import Call
 from resilient_runtime.pace_plan import PacePlan
 from resilient_runtime.returning import ReturnPolicy, visibility_after
@@ -26,6 +27,7 @@ __all__ = ["ATTEMPTS", "Drained", "article", "attempt_in_process", "paced", "pla
 ATTEMPTS = 5
 """In-process attempts of the article's delivery client, 3 s + U(0, 5) s between them."""
 
+_BREAKER = BreakerPolicy()
 _TIMEOUT = 29.0
 _VISIBILITY = 150.0
 
@@ -41,6 +43,7 @@ class Drained:
     :param calls: of the courier, for one delivery
     :param lambda_seconds: that Lambda bills, for one delivery
     :param peak_backlog: messages in the queue, at its worst
+    :param circuit_changes: writes of the circuit's state; 0 while it stayed closed
     """
 
     seconds: float
@@ -50,6 +53,7 @@ class Drained:
     calls: float
     lambda_seconds: float
     peak_backlog: int
+    circuit_changes: int = 0
 
 
 def paced(
@@ -59,12 +63,15 @@ def paced(
     plan: PacePlan,
     manner: Manner | None = None,
     outages: Sequence[tuple[float, float]] = (),
+    breaker: BreakerPolicy | None = _BREAKER,
 ) -> Drained:
-    """Ours: the runtime's batch, pacing and returns, one message to an invocation.
+    """Ours: the runtime's batch, pacing, breaker and returns, one message to an invocation.
 
     :param manner: how the courier behaves, where that is not what it was planned for
     :param outages: when it is down
+    :param breaker: around the pace. Default: one with all its defaults
     """
+    circuits = MemoryCircuits()
     with Engine() as engine:
         courier = Courier(engine, seed=seed, manner=manner or Manner(), outages=outages)
         queue = Queue(engine, visibility=6 * _TIMEOUT)
@@ -73,6 +80,7 @@ def paced(
             requests_per_second=plan.requests_per_second,
             burst=plan.burst,
             max_concurrency=plan.max_concurrency,
+            breaker=None if breaker is None else breaker.to_settings(),
         )
 
         def deliver(order: Any, call: Call) -> None:  # noqa: ARG001
@@ -92,12 +100,19 @@ def paced(
             return Working(
                 engine,
                 RuntimeConsumer(
-                    engine, queue, deliver, downstreams=[downstream], timeout=_TIMEOUT, random=dice.random
+                    engine,
+                    queue,
+                    deliver,
+                    downstreams=[downstream],
+                    timeout=_TIMEOUT,
+                    random=dice.random,
+                    circuits=circuits,
                 ),
             )
 
         function = Function(engine, make)
-        return _drain(engine, courier, queue, function, arrivals, slots=plan.max_concurrency)
+        drained = _drain(engine, courier, queue, function, arrivals, slots=plan.max_concurrency)
+        return replace(drained, circuit_changes=circuits.read("Courier").circuit.version)
 
 
 def unpaced(arrivals: Sequence[float], *, seed: int, slots: int) -> Drained:
