@@ -29,7 +29,6 @@ from resilient_constructs import (
     StorageFirstApi,
     Throttle,
 )
-from resilient_constructs.downstream import Circuits
 from resilient_constructs.nag import acknowledge
 
 HANDLERS = Path(__file__).parent / "handlers"
@@ -126,7 +125,7 @@ class CourierStack(Stack):
         CfnOutput(self, "ApiUrl", value=api.url, description="Post orders to /orders below it")
 
         # What cdk-nag's six packs find: by design of the constructs, and by decision of this example.
-        acknowledge(on_call, orders, api, delivery, courier, Circuits.of(self))
+        acknowledge(on_call, orders, api, delivery, courier)
         _acknowledge_open_door(api)
 
 

@@ -224,10 +224,13 @@ def acknowledge(*constructs: Construct) -> None:
     Each acknowledgement stands on the one resource it is about and names the exact rule. Call it after
     everything is wired: what is made later is not covered.
 
-    :param constructs: constructs of this package; resources of your own below them would be covered too
+    :param constructs: constructs of this package; resources of your own below them would be covered too. With
+        a ``Downstream`` come the table and the controller of its stack's circuits
     """
     for construct in constructs:
-        for resource in _resources(construct):
+        # They stand beside their downstreams, whose circuits they all are.
+        circuits = getattr(construct, "circuits", None)
+        for resource in (*_resources(construct), *(() if circuits is None else _resources(circuits))):
             rows = [row for row in BY_DESIGN if _fits(row, resource)]
             found = [Acknowledgment(id=rule, reason=row.reason) for row in rows for rule in row.ids]
             found += [Acknowledgment(id=rule, reason=_OPEN_ENDED) for rule in _open_ended(resource)]

@@ -116,6 +116,7 @@ WALLS = [
     Wall(
         room=f"{LIBRARY}.demo",
         may=_rooms("local", "template", "pages", "forecast.traffic")
+        | {f"{RUNTIME}.controller.settings"}
         | BOTO
         | {"typer", "rich", "yaml", "plotly"},
     ),

@@ -253,6 +253,7 @@ class FlowControlledConsumer(MeasuredConsumer):
                 redact=redact,
                 configuration=configuration,
                 idempotency=idempotency,
+                urgent_queue_arn=None if self.urgent is None else self.urgent.name.arn,
                 eviction=eviction,
                 monitored=False,  # its signals are this construct's, see below
             )

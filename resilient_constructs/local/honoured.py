@@ -73,6 +73,7 @@ HONOURED: Mapping[str, frozenset[str]] = {
         "AWS::IAM::Role": (
             "AssumeRolePolicyDocument ManagedPolicyArns Path PermissionsBoundary Policies RoleName"
         ),
+        "AWS::Kinesis::Stream": "Name ShardCount",
         "AWS::KMS::Alias": "AliasName TargetKeyId",
         "AWS::KMS::Key": "Enabled KeyPolicy KeySpec KeyUsage",
         "AWS::Lambda::EventInvokeConfig": "DestinationConfig FunctionName MaximumRetryAttempts Qualifier",

@@ -29,6 +29,7 @@ __all__ = [
     "check_asynchronous",
     "check_circuits",
     "check_environment",
+    "check_messages_only",
     "check_mode",
     "check_runtime",
 ]
@@ -81,6 +82,13 @@ def check_circuits(faults: Faults, downstreams: Sequence[DownstreamSettings], *,
     if guarded and not has_circuits:
         allowed = f"the circuits of the downstreams with a breaker ({', '.join(guarded)})"
         faults.add("circuits", None, allowed, CONCURRENCY_PAGE)
+
+
+def check_messages_only(faults: Faults, mode: Mode, settings: Mapping[str, object]) -> None:
+    """Note what would be ignored in silence where no queue's messages come one by one."""
+    for prop, value in settings.items():
+        if mode == "event" and value is not None:
+            faults.add(prop, "given", "None in mode 'event', which knows no messages", SQS_PAGE)
 
 
 def check_asynchronous(faults: Faults, **given: object) -> None:

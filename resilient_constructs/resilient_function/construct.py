@@ -23,7 +23,14 @@ from resilient_constructs.queues import make_undelivered_queue
 from resilient_constructs.runtime_layer import RuntimeLayer
 from resilient_constructs.tokens import seconds
 
-from .checks import check_asynchronous, check_circuits, check_environment, check_mode, check_runtime
+from .checks import (
+    check_asynchronous,
+    check_circuits,
+    check_environment,
+    check_messages_only,
+    check_mode,
+    check_runtime,
+)
 from .code import code_of
 from .configuration import Parameter, Secret, entries_of, grant_reading
 from .defaults import default_architecture, default_runtime, default_timeout, lambda_service, megabytes
@@ -100,6 +107,7 @@ class ResilientFunction(MeasuredFunction):
         redact: Redaction | None = None,
         configuration: Sequence[Parameter | Secret] = (),
         idempotency: Idempotency | None = None,
+        urgent_queue_arn: str | None = None,
         eviction: EvictionSettings | None = None,
         stream: StreamSettings | None = None,
         asynchronous: bool = False,
@@ -141,6 +149,8 @@ class ResilientFunction(MeasuredFunction):
             environment starts and refreshed in the background; the role may read exactly these
         :param idempotency: not in mode ``event``: where it is remembered which messages are done, so that one
             that comes twice is handled once. Default: nothing is remembered
+        :param urgent_queue_arn: in mode ``messages``, the queue whose messages are told as the urgent
+            lane's. Default: there is one lane only
         :param eviction: in mode ``messages``, from which age a message is archived instead of handled; who
             says so lets the role put it there. Default: none is too old
         :param stream: in mode ``records``, where poison is kept; who says so lets the role keep it there
@@ -194,6 +204,7 @@ class ResilientFunction(MeasuredFunction):
         )
         check_mode(faults, mode, dead_letter_queue, stream, asynchronous=asynchronous)
         check_circuits(faults, downstreams, has_circuits=circuits is not None)
+        check_messages_only(faults, mode, {"eviction": eviction, "urgent_queue_arn": urgent_queue_arn})
         if not asynchronous:
             check_asynchronous(
                 faults, retry_attempts=retry_attempts, max_event_age=max_event_age, on_failure=on_failure
@@ -214,6 +225,7 @@ class ResilientFunction(MeasuredFunction):
             configuration=entries_of(configuration),
             idempotency=None if idempotency is None else idempotency.settings(""),
             circuits_table=None if circuits is None else circuits.table_name,
+            urgent_queue_arn=urgent_queue_arn,
             eviction=eviction,
             stream=stream,
         )

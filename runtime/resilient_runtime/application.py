@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .batch import Batch, DeadLetters, refuses_nothing
+from .batch import Batch, DeadLetters
 from .call import Boundary, Call
 from .chance import uniform
 from .clock import SYSTEM_CLOCK, Clock
@@ -20,6 +20,7 @@ from .in_progress import InProgress
 from .late_returns import LateReturns
 from .lifecycle import Caretaker, Guard, NoCaretaker, around
 from .per_event import per_event
+from .refusals import refuses_nothing
 from .reserve import Reserve
 from .settings import DownstreamSettings, Settings
 from .status import StatusLines, Teller
@@ -83,7 +84,7 @@ def build(
     :param poison: where a stream's poison is kept. Default: the queue and bucket that the settings name
     :param parked_keys: where it is shared which keys wait. Default: the table that the settings name
     :param random: from 0 up to 1, for jitter. Default: the operating system's
-    :param sleep: waits for a turn. Default: ``time.sleep``
+    :param sleep: waits for a turn, and where a circuit is open. Default: ``time.sleep``
     :raises ValueError: when the settings are missing or contradict each other
     :raises HandlerNotFound: when the user's module or function does not exist
     """
@@ -189,7 +190,10 @@ def build(
             in_progress=in_progress,
             refuses=refuses,
             returns=LateReturns(partial(_returns, visibility, clock, random, pacer)),
+            urgent_queue=settings.urgent_queue_arn,
             evictions=_evictions(settings, archive, bus, guard, lines, emit, about),
+            sleep=sleep,
+            random=random,
         ).run
     return around(work, caretaker=caretaker, guard=guard, refresh=refresh, lines=lines, tell=tell)
 

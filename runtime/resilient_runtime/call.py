@@ -83,6 +83,7 @@ class Call:
         always 1, because Lambda does not tell
     :param attributes: the message's attributes, as it was sent; binary ones as bytes
     :param event: the whole EventBridge event that the body was taken from, else None
+    :param lane: ``urgent`` for a message of its consumer's urgent lane, else None
     :param request_id: the Lambda request that this is part of
     :param downstreams: by name, what the handler may call. Default: any name will do
     :param remaining: milliseconds until Lambda ends the invocation. Default: fifteen minutes
@@ -101,6 +102,7 @@ class Call:
         "downstreams",
         "event",
         "idempotency_key",
+        "lane",
         "margin_ms",
         "message_id",
         "remaining",
@@ -116,6 +118,7 @@ class Call:
         attempt: int = 1,
         attributes: Mapping[str, str | bytes] | None = None,
         event: Mapping[str, Any] | None = None,
+        lane: str | None = None,
         request_id: str = "",
         downstreams: Mapping[str, DownstreamSettings] | None = None,
         boundary: Boundary = _OPEN,
@@ -130,6 +133,7 @@ class Call:
         self.attempt = attempt
         self.attributes: Mapping[str, str | bytes] = {} if attributes is None else attributes
         self.event = event
+        self.lane = lane
         self.request_id = request_id
         self.downstreams = downstreams
         self.boundary = boundary

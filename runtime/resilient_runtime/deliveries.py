@@ -32,24 +32,32 @@ class Deliveries:
 
     :param downstreams: what the handler may call, by name
     :param boundary: what happens around each downstream call
+    :param urgent_queue: the ARN of the urgent lane's queue, where there is one
     """
 
-    __slots__ = ("_boundary", "_clock", "_downstreams")
+    __slots__ = ("_boundary", "_clock", "_downstreams", "_urgent_queue")
 
     def __init__(
-        self, downstreams: Mapping[str, DownstreamSettings], boundary: Boundary, clock: Clock
+        self,
+        downstreams: Mapping[str, DownstreamSettings],
+        boundary: Boundary,
+        clock: Clock,
+        urgent_queue: str | None,
     ) -> None:
         self._downstreams = downstreams
         self._boundary = boundary
         self._clock = clock
+        self._urgent_queue = urgent_queue
 
     def plain(self, record: Mapping[str, Any], invocation: Invocation) -> Call:
         """A call that says no more than the message's id, in case reading the message fails."""
         message_id = record["messageId"]
+        urgent = self._urgent_queue
         return Call(
             correlation_id=message_id,
             idempotency_key=message_id,
             message_id=message_id,
+            lane="urgent" if urgent is not None and record.get("eventSourceARN") == urgent else None,
             request_id=invocation.request_id,
             downstreams=self._downstreams,
             boundary=self._boundary,

@@ -164,6 +164,7 @@ class Evictions:
             "correlation_id": call.correlation_id,
             "message_id": call.message_id,
             "attempt": call.attempt,
+            **({} if call.lane is None else {"lane": call.lane}),
             "request_id": call.request_id,
             **more,
             "age_seconds": eviction.age,

@@ -46,9 +46,11 @@ class LateReturns:
         """See ``Returns.takes_back``."""
         return self._made is not None and self._made.takes_back(record)
 
-    def held(self, record: Mapping[str, Any], group: str | None, after: float = 0.0) -> None:
+    def held(
+        self, record: Mapping[str, Any], group: str | None, after: float = 0.0, *, refused: int | None = None
+    ) -> None:
         """See ``Returns.held``."""
-        self._needed().held(record, group, after)
+        self._needed().held(record, group, after, refused=refused)
 
     def tell(self, left: float) -> None:
         """See ``Returns.tell``."""

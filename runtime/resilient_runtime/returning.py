@@ -231,13 +231,22 @@ class Returns:
         self._delays.pop()
         return True
 
-    def held(self, record: Mapping[str, Any], group: str | None, after: float = 0.0) -> None:
+    def held(
+        self, record: Mapping[str, Any], group: str | None, after: float = 0.0, *, refused: int | None = None
+    ) -> None:
         """A message goes back untouched: with the one of its group that failed, else within moments.
 
         :param after: seconds before which it would be for nothing again
+        :param refused: of a message that an open circuit refused, how many times it has been received. It
+            stays away as if it had failed: one that came back for every probe would be out of receives
+            within ten minutes of outage, and a dead letter that nobody ever tried
         """
         policy = self._policy
         seconds = min(after, policy.longest) + policy.first * policy.least * self._random()
+        if refused is not None:
+            # All environments together say that it is an outage: what fails here next is none of bad luck.
+            self._failures = max(self._failures, policy.bad_luck + refused)
+            seconds = max(seconds, visibility_after(refused, policy, self._random))
         if group is not None and after:
             self._groups[group] = seconds
         self._delays.append((record, seconds if group is None else self._groups.get(group, seconds)))

@@ -66,12 +66,15 @@ class SentBack:
         """Whether the message that has just failed is tried again instead of going back."""
         return self._returns is not None and self._returns.takes_back(record)
 
-    def after(self, record: Mapping[str, Any], seconds: float | None) -> None:
-        """Have a message return after some seconds; None leaves that to its queue's visibility timeout."""
+    def after(self, record: Mapping[str, Any], seconds: float | None, *, refused: int | None = None) -> None:
+        """Have a message return after some seconds; None leaves that to its queue's visibility timeout.
+
+        :param refused: see ``Returns.held``
+        """
         if self._returns is None or seconds is None:
             return
         try:
-            self._returns.held(record, group_of(record), seconds)
+            self._returns.held(record, group_of(record), seconds, refused=refused)
         except Exception as broken:  # noqa: BLE001
             self._tell(self._lines.broken, "visibility", broken)
 
@@ -92,7 +95,7 @@ class SentBack:
         call = self._deliveries.plain(record, invocation)
         with suppress(Exception):  # it goes back unread; its record then has the message id alone
             read_into(call, record)
-        self.after(record, seconds)
+        self.after(record, seconds, refused=call.attempt if seconds else None)
         self._tell(self._lines.held, call, reason, group)
 
     def hold_all(

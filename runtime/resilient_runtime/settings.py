@@ -172,6 +172,8 @@ class Settings(NamedTuple):
     :param idempotency: where it is remembered which messages are done; None remembers nothing
     :param circuits_table: the DynamoDB table in which all environments share their breakers' circuits;
         required when a downstream has a breaker
+    :param urgent_queue_arn: in mode ``messages``, the queue whose messages came by the urgent lane; None
+        where there is one lane only
     :param eviction: in mode ``messages``, from which age a message is archived instead of done; None evicts
         nothing
     :param stream: where a stream's poison is kept; required in mode ``records``
@@ -188,6 +190,7 @@ class Settings(NamedTuple):
     configuration: tuple[ConfigurationEntry, ...] = ()
     idempotency: IdempotencySettings | None = None
     circuits_table: str | None = None
+    urgent_queue_arn: str | None = None
     eviction: EvictionSettings | None = None
     stream: StreamSettings | None = None
 
@@ -202,6 +205,8 @@ class Settings(NamedTuple):
             env["RESILIENT_DEAD_LETTER_QUEUE_URL"] = self.dead_letter_queue_url
         if self.circuits_table is not None:
             env["RESILIENT_CIRCUITS_TABLE"] = self.circuits_table
+        if self.urgent_queue_arn is not None:
+            env["RESILIENT_URGENT_QUEUE_ARN"] = self.urgent_queue_arn
         if self.deadline_margin is not None:
             env["RESILIENT_DEADLINE_MARGIN"] = repr(self.deadline_margin)
         for variable, value in (
@@ -251,6 +256,7 @@ class Settings(NamedTuple):
             ),
             idempotency=None if idempotency is None else IdempotencySettings(**idempotency),
             circuits_table=env.get("RESILIENT_CIRCUITS_TABLE"),
+            urgent_queue_arn=env.get("RESILIENT_URGENT_QUEUE_ARN"),
             eviction=None if eviction is None else EvictionSettings(**eviction),
             stream=None if stream is None else StreamSettings(**stream),
         )

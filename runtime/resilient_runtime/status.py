@@ -231,6 +231,8 @@ class StatusLines:
         which = (
             "" if message is None else f',"message_id":{_quote(text_of(message))},"attempt":{call.attempt}'
         )
+        if call.lane is not None:
+            which += f',"lane":{_quote(call.lane)}'
         return (
             f'{self.about},"correlation_id":{_quote(call.correlation_id)}{which}'
             f',"request_id":{_quote(call.request_id)}'

@@ -12,8 +12,9 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from consumer_parts import make_function, only
+from resilient_runtime.settings import EvictionSettings
 
-from resilient_constructs import FlowControlledConsumer, Handler
+from resilient_constructs import FlowControlledConsumer, Handler, ResilientFunction
 
 Make = Callable[..., FlowControlledConsumer]
 Match = assertions.Match
@@ -217,3 +218,16 @@ def test_an_age_above_it_is_not(stack: Stack, make: Make) -> None:
     """An hour leaves room for many tries."""
     make()
     assertions.Annotations.from_stack(stack).has_no_warning("/Shop/Delivery", Match.any_value())
+
+
+def test_a_function_of_events_has_nothing_to_evict(stack: Stack, handler: Handler) -> None:
+    """Its events have no queue and no age, so that the settings of messages would be ignored in silence."""
+    with pytest.raises(ValueError, match="ResilientFunction 'Worker' has 2 faults") as error:
+        ResilientFunction(
+            stack,
+            "Worker",
+            handler=handler,
+            eviction=EvictionSettings(after=3600, bucket="archive"),
+            urgent_queue_arn="arn:aws:sqs:eu-west-1:111122223333:urgent",
+        )
+    assert str(error.value).count("allowed: None in mode 'event'") == 2

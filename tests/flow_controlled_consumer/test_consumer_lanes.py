@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from resilient_constructs import (
     Downstream,
     FanOutBus,
     FlowControlledConsumer,
+    Handler,
     Route,
     StorageFirstApi,
     UrgentLane,
@@ -210,6 +212,17 @@ def test_a_given_queue_has_no_lane_beside_it(stack: Stack) -> None:
         FlowControlledConsumer(
             stack, "Delivery", function=make_function(stack), queue=queue, urgent_lane=UrgentLane()
         )
+
+
+def test_the_function_knows_which_queue_is_urgent(stack: Stack, tmp_path: Path) -> None:
+    """By its ARN, written out: a reference would be one more thing that stands before the function."""
+    (tmp_path / "delivery.py").write_text("def deliver(order, call): ...\n")
+    handler = Handler.from_directory(tmp_path, "delivery.deliver")
+    FlowControlledConsumer(stack, "Delivery", handler=handler, urgent_lane=UrgentLane())
+    function = only(assertions.Template.from_stack(stack), "AWS::Lambda::Function")
+    arn = json.dumps(function["Environment"]["Variables"]["RESILIENT_URGENT_QUEUE_ARN"])
+    assert ":Shop-Delivery-Urgent-" in arn
+    assert "GetAtt" not in arn
 
 
 def test_a_concurrency_that_only_the_deployment_knows_is_refused(stack: Stack) -> None:

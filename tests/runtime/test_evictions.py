@@ -192,6 +192,23 @@ def test_an_event_that_is_refused_is_told_alone() -> None:
     assert (told["message_id"], told["error"]) == ("m-3", "ThrottlingException: slow down")
 
 
+def test_the_urgent_lanes_messages_are_told_apart() -> None:
+    """Their records have a lane, those of the other queue have none, and the handler knows, too."""
+    seen: list[str | None] = []
+    app = evicting(lambda body, call: seen.append(call.lane), RESILIENT_URGENT_QUEUE_ARN=FIFO)
+    app(batch_of(sqs_record(arn=FIFO), sqs_record(arn=FIFO, age=OLD), sqs_record(), sqs_record(age=OLD)))
+    assert seen == ["urgent", None]
+    told = [(record["status"], record.get("lane")) for record in app.records]
+    assert told == [
+        ("STARTED", "urgent"),
+        ("COMPLETED", "urgent"),
+        ("EVICTED", "urgent"),
+        ("STARTED", None),
+        ("COMPLETED", None),
+        ("EVICTED", None),
+    ]
+
+
 def interrupted(key: str) -> bool:
     """What the deadline does to whoever waits too long."""
     raise DeadlineExceeded("interrupted")

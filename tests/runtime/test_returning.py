@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lambda_events import FIFO, App, batch_of, returned, sqs_record
 from resilient_runtime import Call, Reject, SlowDown
-from resilient_runtime.batch import Batch, refuses_nothing
+from resilient_runtime.batch import Batch
 from resilient_runtime.in_progress import InProgress
 from resilient_runtime.lifecycle import NoGuard
 from resilient_runtime.pacing import Pacer
+from resilient_runtime.refusals import refuses_nothing
 from resilient_runtime.returning import (
     ReturnPolicy,
     Returns,
@@ -349,3 +350,15 @@ def test_no_second_try_without_a_pace() -> None:
     with pytest.raises(ConnectionError), call.downstream("Courier"):
         raise ConnectionError
     assert not deserves_another_try(call, POLICY, failures=1)
+
+
+def test_what_an_open_circuit_refuses_stays_away_ever_longer() -> None:
+    """A message that came back for every probe would be out of receives before a long outage is over."""
+    delays = []
+    for receives in (1, 5, 9):
+        told = Told()
+        returns = Returns(told, random=lambda: 0.5)
+        returns.held(sqs_record(), None, 15.0, refused=receives)
+        returns.tell(60)
+        delays += [seconds for _, seconds in told.delays]
+    assert delays == [16.0, 56.0, 630.0]

@@ -114,7 +114,10 @@ def test_what_the_archive_refuses_stays_away_ever_longer() -> None:
 def test_eviction_goes_through_the_environment_unchanged(after: float, bucket: str, prefix: str) -> None:
     """What the construct writes is what the entry point reads."""
     settings = Settings(
-        handler="app.deliver", mode="messages", eviction=EvictionSettings(after, bucket, prefix)
+        urgent_queue_arn=prefix or None,
+        handler="app.deliver",
+        mode="messages",
+        eviction=EvictionSettings(after, bucket, prefix),
     )
     assert Settings.from_env(settings.to_env()) == settings
     assert "RESILIENT_EVICTION" not in Settings(handler="app.deliver").to_env()

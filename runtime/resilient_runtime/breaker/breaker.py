@@ -45,7 +45,7 @@ class Breaker:
     Make one per environment and downstream, when the module is imported, and keep it.
 
     :param name: the downstream; all environments that give this name and table share one circuit
-    :param policy: when it opens and how it closes. Default: at half of at least 20 calls within 30 seconds
+    :param policy: when it opens and how it closes. Default: at half of at least 40 calls within 30 seconds
     :param store: where the circuit is shared
     :param environment: names this environment in leases and reasons. Default: a random name
     :param clock: the time. Default: the machine's
