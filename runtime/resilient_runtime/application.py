@@ -295,6 +295,9 @@ class _Recorded:
     def give_up(self, call: Call, downstream: DownstreamSettings) -> None:
         pass
 
+    def done(self, call: Call, error: BaseException | None) -> None:
+        pass
+
     def leave(
         self, call: Call, downstream: DownstreamSettings, seconds: float, error: BaseException | None
     ) -> None:

@@ -229,6 +229,11 @@ class Batch:
             try:
                 self._guard.enter()
                 outcome = self._function(body, call)
+                call.boundary.done(call, None)
+            except BaseException as error:
+                # While it may still be interrupted: a verdict may have to be told to a store that hangs.
+                call.boundary.done(call, error)
+                raise
             finally:
                 self._guard.leave()
             if outcome is not None:
