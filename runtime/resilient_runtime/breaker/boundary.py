@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from resilient_runtime.call import Boundary, Call
 from resilient_runtime.circuit_open import CircuitOpen
@@ -17,14 +16,9 @@ from .errors import counts_late
 __all__ = ["GuardedBoundary"]
 
 
-class _Unconfirmed(NamedTuple):
-    """A call that came back, and whose answer the handler has not looked at yet."""
-
-    call: Call
-    breaker: Breaker
-    seconds: float
-    lease: Lease | None
-    ended: float
+# A call that came back, and whose answer the handler has not looked at yet: whose it is, its breaker, how long
+# it took, its lease, and when it ended. A plain tuple, as every call makes one.
+_Unconfirmed = tuple[Call, Breaker, float, Lease | None, float]
 
 
 class GuardedBoundary:
@@ -60,7 +54,7 @@ class GuardedBoundary:
         :raises CircuitOpen: when the downstream must not be called
         """
         if self._unconfirmed:
-            self._confirm(call, None)
+            self._confirm(call)
         breaker = self._breakers.get(downstream.name)
         if breaker is None:
             self._inner.enter(call, downstream)
@@ -86,14 +80,14 @@ class GuardedBoundary:
     ) -> None:
         """Count how the call went, once that is certain."""
         if self._unconfirmed:
-            self._confirm(call, None)
+            self._confirm(call)
         if error is not None:
             self._failed_by.add(id(error))
         breaker = self._breakers.get(downstream.name)
         if breaker is not None:
             lease = self._probes.pop((call, downstream.name), None) if self._probes else None
             if error is None:
-                self._unconfirmed.append(_Unconfirmed(call, breaker, seconds, lease, call.clock.ticks()))
+                self._unconfirmed.append((call, breaker, seconds, lease, call.clock.ticks()))
             else:
                 breaker.leave(seconds, error, lease)
         self._inner.leave(call, downstream, seconds, error)
@@ -124,22 +118,19 @@ class GuardedBoundary:
             return True
         return False
 
-    def _confirm(self, call: Call, error: BaseException | None) -> None:
+    def _confirm(self, call: Call, error: BaseException | None = None) -> None:
         while self._unconfirmed:
             try:
-                one = self._unconfirmed.pop()
+                whose, breaker, seconds, lease, ended = self._unconfirmed.pop()
             except IndexError:  # another thread was quicker
                 return
-            since = one.call.clock.ticks() - one.ended
-            path: tuple[BaseException, ...] = ()
-            if error is not None and one.call is call:
-                path = path_to_answer(error, self._failed_by)
+            since = whose.clock.ticks() - ended
+            path = () if error is None or whose is not call else path_to_answer(error, self._failed_by)
             if path:
-                counts = counts_late(path, one.breaker.policy)
-                one.breaker.leave(one.seconds, path[-1], one.lease, since=since, counts=counts)
+                breaker.leave(seconds, path[-1], lease, since, counts_late(path, breaker.policy))
                 error = None  # it was one answer, that of the latest call
             else:
-                one.breaker.leave(one.seconds, None, one.lease, since=since)
+                breaker.leave(seconds, None, lease, since)
 
     def _forget_what_never_began(self, wall: float) -> None:
         # A crossing that is interrupted before its block begins is never left, and its lease runs out.

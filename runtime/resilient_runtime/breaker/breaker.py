@@ -126,7 +126,6 @@ class Breaker:
         seconds: float,
         error: BaseException | None = None,
         lease: Lease | None = None,
-        *,
         since: float = 0.0,
         counts: bool | None = None,
     ) -> None:
