@@ -71,6 +71,8 @@ class RuntimeConsumer:
             in_progress=InProgress(),
             refuses=boundary.refuses,
             returns=Returns(_Visibility(queue), clock=clock, random=random, heed=self.pacer.heed),
+            sleep=engine.sleep,
+            random=random,
         )
 
     def __call__(self, messages: Sequence[Message]) -> set[int]:

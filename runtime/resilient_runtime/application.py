@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .batch import Batch, DeadLetters, refuses_nothing
+from .batch import Batch, DeadLetters
 from .call import Boundary, Call
 from .chance import uniform
 from .clock import SYSTEM_CLOCK, Clock
@@ -21,6 +21,7 @@ from .last_receive import LastReceive
 from .late_returns import LateReturns
 from .lifecycle import Caretaker, Guard, NoCaretaker, around
 from .per_event import per_event
+from .refusals import refuses_nothing
 from .reserve import Reserve
 from .settings import DownstreamSettings, Settings
 from .status import StatusLines, Teller
@@ -77,7 +78,7 @@ def build(
     :param archive: where evicted messages go. Default: the bucket that the settings name
     :param bus: who is told of them. Default: the account's default event bus
     :param random: from 0 up to 1, for jitter. Default: the operating system's
-    :param sleep: waits for a turn. Default: ``time.sleep``
+    :param sleep: waits for a turn, and where a circuit is open. Default: ``time.sleep``
     :raises ValueError: when the settings are missing or contradict each other
     :raises HandlerNotFound: when the user's module or function does not exist
     """
@@ -164,6 +165,8 @@ def build(
             returns=LateReturns(partial(_returns, visibility, clock, random, pacer)),
             urgent_queue=settings.urgent_queue_arn,
             evictions=_evictions(settings, archive, bus, guard, lines, emit, about),
+            sleep=sleep,
+            random=random,
         ).run
     return around(work, caretaker=caretaker, guard=guard, refresh=refresh, lines=lines, tell=tell)
 

@@ -12,12 +12,14 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .batch_budget import BatchBudget
 from .call import Boundary, Call, active_call
+from .chance import uniform
 from .circuit_open import CircuitOpen
 from .deliveries import Deliveries, Invocation, read_into
 from .in_progress import InProgress
@@ -25,6 +27,7 @@ from .interruption import DeadlineExceeded, exceeded_in
 from .last_receive import DeadLetters, LastReceive
 from .lifecycle import Guard, Remaining, kept_ms
 from .messages import group_of, records_of
+from .refusals import Refusals
 from .reject import Reject
 from .rejection import Rejection
 from .sent_back import SentBack
@@ -38,14 +41,13 @@ if TYPE_CHECKING:
     from .late_returns import LateReturns
     from .returning import Returns
 
-__all__ = ["Batch", "DeadLetters", "refuses_nothing"]
+__all__ = ["Batch", "DeadLetters"]
 
 _NOT_STORED = (
     "The handler rejected this message, but the dead-letter queue did not take it, so it was returned to its "
     "queue and nothing is lost. Check sqs:SendMessage of the function's role on that queue (and the grant "
     "on its KMS key), and that the queue exists; the message is tried again."
 )
-_REFUSED = "circuit open"
 _IN_ORDER = "an earlier message of its group goes back, and a group keeps its order"
 
 
@@ -66,6 +68,8 @@ class Batch:
     :param urgent_queue: the ARN of the urgent lane's queue. Default: there is one lane only
     :param evictions: archives messages that are too old to be begun. Default: none is too old
     :param last_receive: stores messages whose receives are used up. Default: SQS moves them, without a reason
+    :param sleep: waits for so many seconds, in a slot that an open circuit leaves nothing to do
+    :param random: from 0 up to 1, for jitter
     """
 
     def __init__(
@@ -84,6 +88,8 @@ class Batch:
         urgent_queue: str | None = None,
         evictions: Evictions | None = None,
         last_receive: LastReceive | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        random: Callable[[], float] = uniform,
     ) -> None:
         self._function = function
         self._dead_letters = dead_letters
@@ -98,8 +104,7 @@ class Batch:
             None, dead_letters=dead_letters, guard=guard, lines=lines, tell=tell
         )
         self._again = self._is_second_try = False
-        self._refuses = refuses
-        self._refusal: CircuitOpen | None = None
+        self._refusals = Refusals(refuses, lines=lines, tell=tell, sleep=sleep, random=random)
         self._budget = BatchBudget()
         self._clock = lines.clock
 
@@ -121,8 +126,7 @@ class Batch:
             raise
         returned: list[str] = []
         stopped: set[str] = set()
-        # Only what this batch has met: a handler that seldom needs a downstream goes on without it.
-        self._refusal = None
+        self._refusals.begin()
         self._budget.begin()
         self._sent_back.begin()
         evictions = self._evictions
@@ -132,15 +136,17 @@ class Batch:
             group = group_of(record)
             if group is not None and group in stopped:
                 # Its predecessor comes back, so it must too, or the group would be out of order.
-                self._sent_back.hold(record, _IN_ORDER, invocation, self._off(), group=group)
+                self._sent_back.hold(record, _IN_ORDER, invocation, self._refusals.off(), group=group)
             elif evictions is not None and evictions.is_due(record):
                 # Before all that a message may be held for: no time, no circuit and no turn is spent on it.
                 if self._evicted(record, invocation, evictions):
                     continue
                 if group is not None:
                     stopped.add(group)
-            elif (reason := self._no_time() or self._no_way()) is not None:
-                returned += self._sent_back.hold_all(records[index:], reason, invocation, self._off())
+            elif (reason := self._no_time() or self._refusals.reason()) is not None:
+                returned += self._sent_back.hold_all(
+                    records[index:], reason, invocation, self._refusals.off()
+                )
                 break
             elif self._settled(record, invocation) or self._settled_again(record, invocation):
                 continue
@@ -149,8 +155,11 @@ class Batch:
             returned.append(record["messageId"])
         if evictions is not None:
             evictions.tell()
+        guard = self._guard
         if returned:
-            self._sent_back.tell(self._guard.left())
+            self._sent_back.tell(guard.left())
+        # Told before the wait, while there is time for it. And never near the deadline, which would be told.
+        self._refusals.end(is_idle=len(returned) == len(records), spare=guard.left() - 2 * guard.margin)
         return {"batchItemFailures": [{"itemIdentifier": one} for one in returned]}
 
     def _evicted(self, record: Mapping[str, Any], invocation: Invocation, evictions: Evictions) -> bool:
@@ -183,19 +192,6 @@ class Batch:
             f"{left:.2f} s are left of this invocation, {guard.margin:.2f} s of them to report in, and a "
             f"message takes {max(budget.needed(), taken):.2f} s"
         )
-
-    def _no_way(self) -> str | None:
-        """Why no further message is begun in this invocation: what an earlier one needed is down."""
-        refusal = self._refusal
-        if refusal is None:
-            return None
-        try:
-            if self._refuses(refusal.name):
-                return f"{_REFUSED}: an earlier message of this batch needed {text_of(refusal.name)}"
-        except Exception as error:  # noqa: BLE001  then the next message finds out by itself
-            self._tell(self._lines.broken, "breaker", error)
-        self._refusal = None
-        return None
 
     def _settled(self, record: Mapping[str, Any], invocation: Invocation) -> bool:
         """Whether the message may be deleted. An error of our own returns it: twice is better than never."""
@@ -249,9 +245,7 @@ class Batch:
             return self._reject(record, call, reject, started)
         except CircuitOpen as refusal:
             # No failure of this message: nothing was tried, so nothing is there to be looked into.
-            self._refusal = refusal
-            # By name and state: the circuit's reason may quote an exception, and is told where it opened.
-            reason = f"{_REFUSED}: {text_of(refusal.name)} is {text_of(refusal.state)}"
+            reason = self._refusals.add(refusal)
             self._sent_back.after(record, refusal.retry_after, refused=call.attempt)
             self._tell(self._lines.refused, call, reason)
             return False
@@ -327,12 +321,3 @@ class Batch:
         self._sent_back.settled()
         self._tell(self._lines.rejected, call, seconds, reason=reason, error=cause, labelled=labelled)
         return True
-
-    def _off(self) -> float | None:
-        """Seconds before which a message of this batch would be begun for nothing."""
-        return 0.0 if self._refusal is None else self._refusal.retry_after
-
-
-def refuses_nothing(_: str) -> bool:
-    """For handlers whose downstreams have no breaker."""
-    return False

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lambda_events import FIFO, App, batch_of, returned, sqs_record
 from resilient_runtime import Call, Reject, SlowDown
-from resilient_runtime.batch import Batch, refuses_nothing
+from resilient_runtime.batch import Batch
 from resilient_runtime.in_progress import InProgress
 from resilient_runtime.lifecycle import NoGuard
 from resilient_runtime.pacing import Pacer
+from resilient_runtime.refusals import refuses_nothing
 from resilient_runtime.returning import (
     ReturnPolicy,
     Returns,

@@ -16,8 +16,8 @@ from .errors import counts_late
 __all__ = ["GuardedBoundary"]
 
 
-# A call that came back, and whose answer the handler has not looked at yet: whose it is, its breaker, how long
-# it took, its lease, and when it ended. A plain tuple, as every call makes one.
+# A call that came back, and whose answer the handler has not looked at yet: whose it is, its breaker, how
+# long it took, its lease, and when it ended. A plain tuple, as every call makes one.
 _Unconfirmed = tuple[Call, Breaker, float, Lease | None, float]
 
 

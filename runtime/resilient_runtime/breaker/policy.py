@@ -47,8 +47,8 @@ class BreakerPolicy:
     :param window_seconds: how far back calls are counted. The window begins with the first failure: while
         nothing fails, nothing is counted and nothing is written
     :param minimum_calls: how many calls a judgement by the window's rates needs. By default so many that a
-        downstream that always fails one call in five, and fails sooner than it succeeds, is not taken for dead
-        when its first calls come in; with 20, one start in eight of the reference experiment was
+        downstream that always fails one call in five, and fails sooner than it succeeds, is not taken for
+        dead when its first calls come in; with 20, it was in one start of eight of the reference experiment
     :param recovery_seconds: how long the circuit stays open at most before the first probe
     :param recovery_growth: how many times longer after each probe that failed
     :param longest_recovery_seconds: where that growth ends: the end of a long outage is noticed so much
