@@ -33,7 +33,7 @@ from resilient_constructs.tokens import seconds
 
 from .choices import choose, choose_health, warn_of
 from .eviction import check_eviction, let_archive, settings_of, warn_of_eviction
-from .given import read_queues
+from .given import read_queues, receives_of
 from .lanes import Lane, UrgentLane, check_lanes, make_queues, split, take_all
 from .limits import ALARM_AGE, CONFIGURE_PAGE
 from .measured import MeasuredConsumer
@@ -69,7 +69,8 @@ class FlowControlledConsumer(MeasuredConsumer):
         Default: it does not wait
     :param visibility_timeout: how long a received message stays hidden. Default: six times the function's
         timeout plus the window, at most 12 hours
-    :param max_receive_count: receives after which a message goes to the dead-letter queue. Default: 10
+    :param max_receive_count: receives after which a message goes to the dead-letter queue, from a handler
+        with the reason of its last failure. Default: 10
     :param fifo: whether the queue made here keeps the order within a message group. Default: no
     :param encryption_key: a customer key for the queues made here. Default: keys of SQS (SSE-SQS)
     :param filters: event filter patterns; a message that matches none is **deleted** unread. Default: none
@@ -255,6 +256,7 @@ class FlowControlledConsumer(MeasuredConsumer):
                 idempotency=idempotency,
                 urgent_queue_arn=None if self.urgent is None else self.urgent.name.arn,
                 eviction=eviction,
+                max_receive_count=receives_of(given, chosen.max_receive_count if queue is None else None),
                 monitored=False,  # its signals are this construct's, see below
             )
             if eviction is not None and self.archive is not None:

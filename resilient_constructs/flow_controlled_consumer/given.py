@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
+from aws_cdk import Tokenization
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 
 from resilient_constructs import queues
 from resilient_constructs.limits import Faults
 from resilient_constructs.resilient_function.consuming import check_unused
+from resilient_constructs.tokens import is_token
 
 from .consuming import read_redrive, read_visibility
 from .limits import DEAD_LETTER_PAGE, QUEUE_PAGE
 
-__all__ = ["GivenQueues", "read_queues"]
+__all__ = ["GivenQueues", "read_queues", "receives_of"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +69,18 @@ def read_queues(
         visibility=read_visibility(queue),
         receives=None if redrive is None else redrive.max_receive_count,
     )
+
+
+def receives_of(given: GivenQueues, own: float | None) -> int | None:
+    """After how many receives a message is given up, as the function is told it; None where nobody knows.
+
+    :param own: that of a queue which is made here
+    """
+    receives = given.receives if own is None else own
+    if receives is None:
+        return None
+    # Only CloudFormation knows a token's number, and it writes that into a text only.
+    return cast(int, Tokenization.stringify_number(receives)) if is_token(receives) else int(receives)
 
 
 def _check_dead_letters(faults: Faults, handler: object, dead_letter_queue: object) -> None:

@@ -96,6 +96,8 @@ def replay_(
         _fail("which records? Give their ids, --key or --all")
     if to is Destination.HANDLER and not function:
         _fail("--to handler needs --function: the name of the function that handles the stream's records")
+    if to is Destination.STREAM and function:
+        _fail("--function is for --to handler: the stream calls the function that is mapped to it")
     with _opened(queue) as (store, entries):
         wanted = _found(lambda: chosen(entries, ids or (), key))
         target = (

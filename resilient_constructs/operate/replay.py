@@ -88,6 +88,9 @@ class ToStream:
             said = (entry.record or {}).get("kinesis")
             if said is None:
                 return at, "a table's stream takes no records: replay it to the handler (--to handler)"
+            if entry.told.get("parked_table"):
+                # Behind what is in the stream, it would be parked once more, or be overtaken.
+                return at, "its key is parked: replay it to the handler (--to handler)"
             try:
                 answer = self.client.put_record(
                     StreamARN=entry.told["stream"],

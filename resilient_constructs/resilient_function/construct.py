@@ -108,6 +108,7 @@ class ResilientFunction(MeasuredFunction):
         configuration: Sequence[Parameter | Secret] = (),
         idempotency: Idempotency | None = None,
         urgent_queue_arn: str | None = None,
+        max_receive_count: int | None = None,
         eviction: EvictionSettings | None = None,
         stream: StreamSettings | None = None,
         asynchronous: bool = False,
@@ -151,6 +152,9 @@ class ResilientFunction(MeasuredFunction):
             that comes twice is handled once. Default: nothing is remembered
         :param urgent_queue_arn: in mode ``messages``, the queue whose messages are told as the urgent
             lane's. Default: there is one lane only
+        :param max_receive_count: in mode ``messages``, after how many receives its queue gives a message up:
+            one that fails in the last of them goes to the dead-letter queue with its reason. Default: nobody
+            knows, and SQS moves it there as it is
         :param eviction: in mode ``messages``, from which age a message is archived instead of handled; who
             says so lets the role put it there. Default: none is too old
         :param stream: in mode ``records``, where poison is kept; who says so lets the role keep it there
@@ -204,7 +208,8 @@ class ResilientFunction(MeasuredFunction):
         )
         check_mode(faults, mode, dead_letter_queue, stream, asynchronous=asynchronous)
         check_circuits(faults, downstreams, has_circuits=circuits is not None)
-        check_messages_only(faults, mode, {"eviction": eviction, "urgent_queue_arn": urgent_queue_arn})
+        only_messages = {"eviction": eviction, "urgent_queue_arn": urgent_queue_arn}
+        check_messages_only(faults, mode, {**only_messages, "max_receive_count": max_receive_count})
         if not asynchronous:
             check_asynchronous(
                 faults, retry_attempts=retry_attempts, max_event_age=max_event_age, on_failure=on_failure
@@ -228,6 +233,7 @@ class ResilientFunction(MeasuredFunction):
             urgent_queue_arn=urgent_queue_arn,
             eviction=eviction,
             stream=stream,
+            max_receive_count=max_receive_count,
         )
         check_environment(faults, environment or {}, settings.to_env())
         faults.raise_any()

@@ -17,6 +17,7 @@ from .diagnostics import Diagnostics
 from .handler_lookup import Handler, find_handler, folder_of
 from .health.caretaker import Caretaker as HealthCaretaker
 from .in_progress import InProgress
+from .last_receive import LastReceive
 from .late_returns import LateReturns
 from .lifecycle import Caretaker, Guard, NoCaretaker, around
 from .per_event import per_event
@@ -181,7 +182,8 @@ def build(
     else:
         work = Batch(
             _made_idempotent(function, settings, emit, about),
-            dead_letters=dead_letters or DeadLetterQueue(settings.dead_letter_queue_url or ""),
+            dead_letters=(kept := dead_letters or DeadLetterQueue(settings.dead_letter_queue_url or "")),
+            last_receive=_last_receive(settings, kept, guard, lines, tell),
             lines=lines,
             tell=tell,
             downstreams=downstreams,
@@ -248,6 +250,21 @@ def _returns(
 
     heed = None if pacer is None else pacer.heed
     return Returns(visibility or QueueVisibility(), clock=clock, random=random, heed=heed)
+
+
+def _last_receive(
+    settings: Settings, dead_letters: DeadLetters, guard: Guard, lines: StatusLines, tell: Teller
+) -> LastReceive:
+    hurried = dead_letters.hurried() if isinstance(dead_letters, DeadLetterQueue) else None
+    return LastReceive(
+        settings.max_receive_count,
+        dead_letters=dead_letters,
+        hurried=hurried,
+        prepare=None if hurried is None else hurried.connect,
+        guard=guard,
+        lines=lines,
+        tell=tell,
+    )
 
 
 def _evictions(
@@ -329,6 +346,9 @@ class _Recorded:
         pass
 
     def give_up(self, call: Call, downstream: DownstreamSettings) -> None:
+        pass
+
+    def done(self, call: Call, error: BaseException | None) -> None:
         pass
 
     def leave(

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from .batch_budget import BatchBudget
 from .call import Boundary, Call, active_call
@@ -24,6 +24,7 @@ from .circuit_open import CircuitOpen
 from .deliveries import Deliveries, Invocation, read_into
 from .in_progress import InProgress
 from .interruption import DeadlineExceeded, exceeded_in
+from .last_receive import DeadLetters, LastReceive
 from .lifecycle import Guard, Remaining, kept_ms
 from .messages import group_of, records_of
 from .refusals import Refusals
@@ -50,14 +51,6 @@ _NOT_STORED = (
 _IN_ORDER = "an earlier message of its group goes back, and a group keeps its order"
 
 
-class DeadLetters(Protocol):
-    """Where rejected messages are safe."""
-
-    def store(self, record: Mapping[str, Any], rejection: Rejection) -> bool:
-        """Return once the message is stored; raise when it is not known to be."""
-        ...
-
-
 class Batch:
     """Gives a handler one message at a time.
 
@@ -74,6 +67,7 @@ class Batch:
     :param refuses: whether a downstream's breaker would refuse a call now; asked after it refused one
     :param urgent_queue: the ARN of the urgent lane's queue. Default: there is one lane only
     :param evictions: archives messages that are too old to be begun. Default: none is too old
+    :param last_receive: stores messages whose receives are used up. Default: SQS moves them, without a reason
     :param sleep: waits for so many seconds, in a slot that an open circuit leaves nothing to do
     :param random: from 0 up to 1, for jitter
     """
@@ -93,6 +87,7 @@ class Batch:
         returns: Returns | LateReturns | None = None,
         urgent_queue: str | None = None,
         evictions: Evictions | None = None,
+        last_receive: LastReceive | None = None,
         sleep: Callable[[float], None] = time.sleep,
         random: Callable[[], float] = uniform,
     ) -> None:
@@ -105,6 +100,10 @@ class Batch:
         self._deliveries = Deliveries(downstreams, boundary, lines.clock, urgent_queue)
         self._sent_back = SentBack(returns, self._deliveries, lines, tell)
         self._evictions = evictions
+        self._last_receive = last_receive or LastReceive(
+            None, dead_letters=dead_letters, guard=guard, lines=lines, tell=tell
+        )
+        self._again = self._is_second_try = False
         self._refusals = Refusals(refuses, lines=lines, tell=tell, sleep=sleep, random=random)
         self._budget = BatchBudget()
         self._clock = lines.clock
@@ -178,17 +177,20 @@ class Batch:
         self._sent_back.after(record, after)
         return False
 
-    def _no_time(self) -> str | None:
-        """Why no further message is begun in this invocation, None when one is."""
+    def _no_time(self, taken: float = 0.0) -> str | None:
+        """Why no further message is begun in this invocation, None when one is.
+
+        :param taken: seconds that it took already, if it is a second try
+        """
         guard, budget = self._guard, self._budget
         if guard.passed:
             return "the time of this invocation is over"
         left = guard.left()
-        if budget.may_begin(left, guard.margin):
+        if budget.may_begin(left, guard.margin) and left - guard.margin >= taken:
             return None
         return (
             f"{left:.2f} s are left of this invocation, {guard.margin:.2f} s of them to report in, and a "
-            f"message takes {budget.needed():.2f} s"
+            f"message takes {max(budget.needed(), taken):.2f} s"
         )
 
     def _settled(self, record: Mapping[str, Any], invocation: Invocation) -> bool:
@@ -207,9 +209,13 @@ class Batch:
 
     def _settled_again(self, record: Mapping[str, Any], invocation: Invocation) -> bool:
         """Whether a second try settles a message that fails so often that it may run out of receives."""
-        if self._no_time() is not None or not self._sent_back.takes_back(record):
+        if not self._again:
             return False
-        return self._settled(record, invocation)
+        self._again, self._is_second_try = False, True
+        try:
+            return self._settled(record, invocation)
+        finally:
+            self._is_second_try = False
 
     def _settle(self, record: Mapping[str, Any], call: Call, started: float) -> bool:
         """Whether the message is completed or stored."""
@@ -217,14 +223,20 @@ class Batch:
             body = read_into(call, record)
         except Exception as error:  # noqa: BLE001  no message of SQS's own; each still gets both its records
             self._tell(self._lines.started, call)
-            self._failed(record, call, started, error)
-            return False
+            return self._failed(record, call, started, error)
+        if call.attempt >= self._last_receive.most:
+            self._last_receive.prepare()
         token = active_call.set(call)
         try:
             self._tell(self._lines.started, call)
             try:
                 self._guard.enter()
                 outcome = self._function(body, call)
+                call.boundary.done(call, None)
+            except BaseException as error:
+                # While it may still be interrupted: a verdict may have to be told to a store that hangs.
+                call.boundary.done(call, error)
+                raise
             finally:
                 self._guard.leave()
             if outcome is not None:
@@ -243,14 +255,13 @@ class Batch:
             self._tell(self._lines.refused, call, f"no turn: {text_of(no_turn)}")
             return False
         except Exception as error:  # noqa: BLE001  this is where a handler's failure becomes a returned message
-            self._failed(record, call, started, error)
-            return False
+            return self._failed(record, call, started, error)
         except BaseException as error:
-            self._failed(record, call, started, error)
             if exceeded_in(error) is not None:
                 # Interrupted by ourselves: this message returns, and so do those that are not begun.
-                return False
+                return self._failed(record, call, started, error)
             # The interpreter is going down (sys.exit): the whole batch returns, and the record says why.
+            self._failed(record, call, started, error, goes_back=True)
             raise
         finally:
             active_call.reset(token)
@@ -259,11 +270,29 @@ class Batch:
         return True
 
     def _failed(
-        self, record: Mapping[str, Any], call: Call, started: float, error: BaseException, **why: str
-    ) -> None:
+        self,
+        record: Mapping[str, Any],
+        call: Call,
+        started: float,
+        error: BaseException,
+        *,
+        goes_back: bool = False,
+        **why: Any,
+    ) -> bool:
+        """Whether the message is stored, as it would not be received again; if not, it goes back."""
+        seconds = self._clock.ticks() - started
         self._sent_back.failed(record, call, error)
+        self._again = (
+            not self._is_second_try and self._no_time(seconds) is None and self._sent_back.takes_back(record)
+        )
+        if not (self._again or goes_back):
+            why |= self._last_receive.store(record, call, error)
+        is_kept = "dead_lettered" in why
+        if is_kept:
+            self._sent_back.kept(record)
         event = {"body": record.get("body"), "attributes": call.attributes}
-        self._tell(self._lines.failed, call, self._clock.ticks() - started, error, event, **why)
+        self._tell(self._lines.failed, call, seconds, error, event, **why)
+        return is_kept
 
     def _reject(self, record: Mapping[str, Any], call: Call, reject: Reject, started: float) -> bool:
         seconds = self._clock.ticks() - started
@@ -286,7 +315,8 @@ class Batch:
             finally:
                 self._guard.leave()
         except (Exception, DeadlineExceeded) as error:  # noqa: BLE001  whatever kept it from being stored
-            self._failed(record, call, started, error, reason=reason, remedy=_NOT_STORED)
+            # Nor is it stored as given up: the very same queue has just not taken it.
+            self._failed(record, call, started, error, goes_back=True, reason=reason, remedy=_NOT_STORED)
             return False
         self._sent_back.settled()
         self._tell(self._lines.rejected, call, seconds, reason=reason, error=cause, labelled=labelled)

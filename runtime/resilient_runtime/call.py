@@ -47,6 +47,9 @@ class Boundary(Protocol):
     def give_up(self, call: Call, downstream: DownstreamSettings) -> None:
         """A call that was let in does not begin after all: give its place to others. Must not raise."""
 
+    def done(self, call: Call, error: BaseException | None) -> None:
+        """The handler is done with its work; ``error`` is what it raised, if anything. Must not raise."""
+
 
 class _Open:
     """A boundary that neither paces nor counts."""
@@ -60,6 +63,9 @@ class _Open:
         pass
 
     def give_up(self, call: Call, downstream: DownstreamSettings) -> None:
+        pass
+
+    def done(self, call: Call, error: BaseException | None) -> None:
         pass
 
 
@@ -76,8 +82,9 @@ class Call:
     :param correlation_id: ties this work to the request it came from
     :param idempotency_key: the same whenever the same work is delivered again: the ``Idempotency-Key`` that a
         ``StorageFirstApi`` got from its client, else the EventBridge event's id, else
-        the id of the SQS message as it was first sent, also after it was rejected and sent back. After
-        too many receives, SQS's own redrive gives a plain message a new id, and with it a new key
+        the id of the SQS message as it was first sent, also after it was rejected or given up and sent back.
+        Only a plain message that SQS's own redrive moved has a new id then, and with it a new key: one whose
+        environment died in its last receive, that was put off in it, or that could not be stored
     :param message_id: the SQS message's id; None in mode ``event``
     :param attempt: how many times SQS has delivered this message, this time included. In mode ``event``
         always 1, because Lambda does not tell

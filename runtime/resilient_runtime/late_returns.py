@@ -46,6 +46,11 @@ class LateReturns:
         """See ``Returns.takes_back``."""
         return self._made is not None and self._made.takes_back(record)
 
+    def kept(self, record: Mapping[str, Any], group: str | None) -> None:
+        """See ``Returns.kept``."""
+        if self._made is not None:
+            self._made.kept(record, group)
+
     def held(
         self, record: Mapping[str, Any], group: str | None, after: float = 0.0, *, refused: int | None = None
     ) -> None:

@@ -108,6 +108,9 @@ class Pacer:
             with self._lock:
                 paced.pace.give_back(self._clock.ticks())
 
+    def done(self, call: Call, error: BaseException | None) -> None:
+        """Nothing: a pacer that is a boundary by itself hears of late answers by ``heed``."""
+
     def heed(self, call: Call, asked: Asked) -> None:
         """The message failed after its call was over, with what the downstream had answered to it.
 

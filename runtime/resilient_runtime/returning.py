@@ -231,6 +231,13 @@ class Returns:
         self._delays.pop()
         return True
 
+    def kept(self, record: Mapping[str, Any], group: str | None) -> None:
+        """The message that has just failed does not go back: it is a dead letter, and its group goes on."""
+        if self._delays and self._delays[-1][0] is record:
+            self._delays.pop()
+        if group is not None:
+            self._groups.pop(group, None)
+
     def held(
         self, record: Mapping[str, Any], group: str | None, after: float = 0.0, *, refused: int | None = None
     ) -> None:

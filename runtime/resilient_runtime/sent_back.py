@@ -66,6 +66,11 @@ class SentBack:
         """Whether the message that has just failed is tried again instead of going back."""
         return self._returns is not None and self._returns.takes_back(record)
 
+    def kept(self, record: Mapping[str, Any]) -> None:
+        """The message that has just failed is a dead letter instead."""
+        if self._returns is not None:
+            self._returns.kept(record, group_of(record))
+
     def after(self, record: Mapping[str, Any], seconds: float | None, *, refused: int | None = None) -> None:
         """Have a message return after some seconds; None leaves that to its queue's visibility timeout.
 

@@ -163,6 +163,8 @@ class Settings(NamedTuple):
         of an SQS batch with (body, call); ``records`` once per record of a stream's batch with (data, call)
     :param service: how logs and metrics call this function
     :param dead_letter_queue_url: where a rejected message goes; required in mode ``messages``
+    :param max_receive_count: how many times its queue gives a message out before SQS moves it there; one that
+        fails in the last of them is stored with its reason. None where nobody knows
     :param downstreams: the boundaries that the handler may cross
     :param deadline_margin: seconds before Lambda's timeout at which the handler is interrupted; 0 never
         interrupts it; None takes one second or a tenth of the timeout, whichever is smaller, and at least 0.2
@@ -193,6 +195,7 @@ class Settings(NamedTuple):
     urgent_queue_arn: str | None = None
     eviction: EvictionSettings | None = None
     stream: StreamSettings | None = None
+    max_receive_count: int | None = None
 
     def to_env(self) -> dict[str, str]:
         """The environment variables that carry these settings; what is as by default is left out."""
@@ -203,6 +206,8 @@ class Settings(NamedTuple):
         }
         if self.dead_letter_queue_url is not None:
             env["RESILIENT_DEAD_LETTER_QUEUE_URL"] = self.dead_letter_queue_url
+        if self.max_receive_count is not None:
+            env["RESILIENT_MAX_RECEIVE_COUNT"] = str(self.max_receive_count)
         if self.circuits_table is not None:
             env["RESILIENT_CIRCUITS_TABLE"] = self.circuits_table
         if self.urgent_queue_arn is not None:
@@ -238,6 +243,7 @@ class Settings(NamedTuple):
         if mode not in ("event", "messages", "records"):
             raise ValueError(f"RESILIENT_MODE is {mode!r}; allowed: 'event', 'messages' or 'records'")
         margin = env.get("RESILIENT_DEADLINE_MARGIN")
+        receives = env.get("RESILIENT_MAX_RECEIVE_COUNT")
         redaction = _read(env, "RESILIENT_REDACTION", {})
         idempotency = _read(env, "RESILIENT_IDEMPOTENCY", None)
         eviction = _read(env, "RESILIENT_EVICTION", None)
@@ -259,6 +265,7 @@ class Settings(NamedTuple):
             urgent_queue_arn=env.get("RESILIENT_URGENT_QUEUE_ARN"),
             eviction=None if eviction is None else EvictionSettings(**eviction),
             stream=None if stream is None else StreamSettings(**stream),
+            max_receive_count=int(receives) if receives else None,
         )
 
 

@@ -112,17 +112,24 @@ class StatusLines:
         *,
         reason: str | None = None,
         remedy: str | None = None,
+        dead_lettered: bool = False,
+        labelled: bool = True,
     ) -> str:
         """The handler raised, or its rejected message could not be stored; the work comes back.
 
         :param event: what the handler was given; told without its secrets
         :param reason: why the handler had rejected the message
         :param remedy: what a person should do now
+        :param dead_lettered: that it does not come back: this was its last receive, and it is stored in the
+            dead-letter queue
+        :param labelled: whether it carries its reason there
         """
+        kept = ',"dead_lettered":true' if dead_lettered else ""
+        kept += "" if labelled else ',"labelled":false'
         return self._line(
             "FAILED",
             f',"Failed":1{_took(seconds)},"status":"FAILED"{self.of(call)},"error":{self._error(error)}'
-            f"{self._member('reason', reason)}{self._member('remedy', remedy)}{self._stack(error)}"
+            f"{self._member('reason', reason)}{self._member('remedy', remedy)}{kept}{self._stack(error)}"
             f"{self._diagnostics.of_failure(call, error, event)}}}",
         )
 

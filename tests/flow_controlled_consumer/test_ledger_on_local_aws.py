@@ -123,6 +123,13 @@ def test_what_was_accepted_is_done_or_a_dead_letter_with_its_reason(
     for number in expected["rejected"]:
         label = json.loads(dead[number]["MessageAttributes"]["resilient_rejection"]["StringValue"])
         assert label["reason"] == f"nobody lives at {number}"
+    for number in expected["broken"]:
+        label = json.loads(dead[number]["MessageAttributes"]["resilient_rejection"]["StringValue"])
+        assert (label["reason"], label["error"], label["attempt"]) == (
+            f"gave up after {RECEIVES} receives",
+            f"LookupError: no product {number}",
+            RECEIVES,
+        )
     failed = Counter(
         record["correlation_id"] for record in queues.records("FAILED") if "no product" in json.dumps(record)
     )

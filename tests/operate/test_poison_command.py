@@ -226,6 +226,16 @@ def test_a_parked_key_goes_on_when_all_of_it_is_replayed(world: World) -> None:
     assert keys.read() == set()
 
 
+def test_a_parked_key_is_not_replayed_to_the_stream(world: World) -> None:
+    """Behind what is in the stream its records would be overtaken, so they stay and it is said why."""
+    world.keep(1, parked_table="Parked")
+    result = world.run("replay", "--all", "--to", "stream")
+    assert result.exit_code == 1
+    assert "its key is parked" in result.output
+    assert world.streamed() == []
+    assert world.ids() == ["1"]
+
+
 def test_a_key_stays_parked_when_a_record_was_kept_behind_it_meanwhile(world: World) -> None:
     """A record that was parked after the store was read is not overtaken by those that follow it."""
     keys = DynamoDBParkedKeys("Parked", connect=lambda: world.dynamodb)
@@ -272,4 +282,5 @@ def test_which_records_has_to_be_said(world: World) -> None:
     assert world.run("replay", "--to", "stream").exit_code == 2
     assert world.run("discard", "--reason", "x").exit_code == 2
     assert world.run("replay", "--all", "--to", "handler").exit_code == 2
+    assert world.run("replay", "--all", "--to", "stream", "--function", "Orders").exit_code == 2
     assert world.ids() == ["1"]

@@ -43,6 +43,10 @@ class Inner:
         """Not made."""
         self.seen.append("give up")
 
+    def done(self, call: Call, error: BaseException | None) -> None:
+        """The end of a message."""
+        self.seen.append("done")
+
 
 class Place:
     """One environment, in which time passes only while it waits."""
