@@ -144,6 +144,38 @@ def test_a_record_that_only_the_downstream_refuses_is_poison_when_others_pass() 
     assert app.poison.entries[0]["reason"] == "it failed twice while others succeeded"
 
 
+def test_an_answer_that_is_told_behind_the_block_is_the_weathers_too() -> None:
+    """A handler that raises for a 503 once its call is over does not make poison of an outage."""
+
+    class Unavailable(Exception):  # noqa: N818
+        status_code = 503
+
+    def handle(order: dict[str, Any], call: Call) -> None:
+        with call.downstream("Courier"):
+            pass
+        raise Unavailable
+
+    app = stream_app(handle)
+    assert returned(app(orders(*range(1, 6)))) == [f"{1:056d}"]
+    assert app.poison.entries == []
+
+
+def test_a_downstream_that_wants_fewer_calls_makes_no_poison() -> None:
+    """An answer 429 holds the batch, however often it comes for the same record."""
+
+    class TooMany(Exception):  # noqa: N818
+        throttled = True
+
+    def handle(order: dict[str, Any], call: Call) -> None:
+        with call.downstream("Courier"):
+            if order["order"] == 2:
+                raise TooMany
+
+    app = stream_app(handle)
+    assert returned(app(orders(1, 2, 3))) == [f"{2:056d}"]
+    assert app.poison.entries == []
+
+
 def test_without_a_downstream_any_failure_may_be_the_weather() -> None:
     """A handler whose calls are not seen is not believed that a failure is its record's own."""
 

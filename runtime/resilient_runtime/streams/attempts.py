@@ -10,10 +10,11 @@ from resilient_runtime.call import Boundary, Call, active_call
 from resilient_runtime.circuit_open import CircuitOpen
 from resilient_runtime.in_progress import InProgress
 from resilient_runtime.interruption import exceeded_in
+from resilient_runtime.late_answers import path_to_answer
 from resilient_runtime.lifecycle import Guard, Remaining
 from resilient_runtime.reject import Reject
 from resilient_runtime.settings import DownstreamSettings
-from resilient_runtime.slow_down import NoTurn
+from resilient_runtime.slow_down import NoTurn, throttles
 from resilient_runtime.status import StatusLines, Teller, text_of
 from resilient_runtime.unfinished import refuse_unfinished
 
@@ -106,6 +107,11 @@ class Attempts:
             try:
                 self._guard.enter()
                 outcome = self._function(data, call)
+                call.boundary.done(call, None)
+            except BaseException as error:
+                # While it may still be interrupted: a verdict may have to be told to a store that hangs.
+                call.boundary.done(call, error)
+                raise
             finally:
                 self._guard.leave()
             if outcome is not None:
@@ -176,7 +182,13 @@ def outcome_of(error: BaseException, call: Call, *, knows_weather: bool) -> Outc
     if not knows_weather:
         return Outcome.WEATHER
     crossing = call.crossing
-    if crossing is not None and crossing.outcome == "throttled":
+    if crossing is None:
+        return Outcome.FAULT
+    told = crossing.outcome
+    if told == "succeeded" and (path := path_to_answer(error)):
+        # ``reply.raise_for_status()`` behind the block
+        told = "throttled" if throttles(path[-1]) else "failed"
+    if told == "throttled":
         # It wants fewer calls, of whomever: that never tells against a record.
         return Outcome.REFUSED
-    return Outcome.WEATHER if crossing is not None and crossing.outcome == "failed" else Outcome.FAULT
+    return Outcome.WEATHER if told == "failed" else Outcome.FAULT
