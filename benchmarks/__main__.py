@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from .harness import Result
 
-BENCHMARKS = ("breaker", "experiment", "outage", "runtime", "synth")
+BENCHMARKS = ("breaker", "experiment", "outage", "poison", "runtime", "synth")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,12 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _benchmark(name: str) -> Callable[[int, Callable[[str], None]], Result]:
-    from . import breaker, experiment, outage, runtime, synth
+    from . import breaker, experiment, outage, poison, runtime, synth
 
     modules = {
         "breaker": breaker,
         "experiment": experiment,
         "outage": outage,
+        "poison": poison,
         "runtime": runtime,
         "synth": synth,
     }

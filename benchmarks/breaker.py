@@ -93,21 +93,9 @@ def _enter_and_leave() -> Callable[[], None]:
 
 
 def _boundary() -> Callable[[], None]:
-    class Nothing:
-        def enter(self, call: Call, downstream: DownstreamSettings) -> None:
-            pass
-
-        def leave(
-            self, call: Call, downstream: DownstreamSettings, seconds: float, error: BaseException | None
-        ) -> None:
-            pass
-
-        def give_up(self, call: Call, downstream: DownstreamSettings) -> None:
-            pass
-
     breaker = Breaker("bench", store=MemoryCircuits(), environment="bench")
-    boundary = GuardedBoundary({"bench": breaker}, Nothing())
     call, downstream = Call(), DownstreamSettings(name="bench")
+    boundary = GuardedBoundary({"bench": breaker}, call.boundary)
 
     def cross() -> None:
         boundary.enter(call, downstream)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
+from resilient_runtime.breaker import BreakerPolicy
 from resilient_runtime.call import Call
 from resilient_runtime.pace_plan import PacePlan
 from resilient_runtime.returning import ReturnPolicy, visibility_after
@@ -19,6 +20,7 @@ from resilient_constructs.forecast.courier import Courier, Manner
 from resilient_constructs.forecast.engine import Engine
 from resilient_constructs.forecast.event_source_mapping import EventSourceMapping
 from resilient_constructs.forecast.functions import Environment, Function, Scripted, Working
+from resilient_constructs.forecast.paused_source import PausedSource
 from resilient_constructs.forecast.sqs import Message, Queue
 
 __all__ = ["ATTEMPTS", "Drained", "article", "attempt_in_process", "paced", "plain", "unpaced"]
@@ -26,6 +28,7 @@ __all__ = ["ATTEMPTS", "Drained", "article", "attempt_in_process", "paced", "pla
 ATTEMPTS = 5
 """In-process attempts of the article's delivery client, 3 s + U(0, 5) s between them."""
 
+_BREAKER = BreakerPolicy()
 _TIMEOUT = 29.0
 _VISIBILITY = 150.0
 
@@ -41,6 +44,8 @@ class Drained:
     :param calls: of the courier, for one delivery
     :param lambda_seconds: that Lambda bills, for one delivery
     :param peak_backlog: messages in the queue, at its worst
+    :param circuit_changes: writes of the circuit's state; 0 while it stayed closed
+    :param dead_letters: messages that were received too often
     """
 
     seconds: float
@@ -50,6 +55,8 @@ class Drained:
     calls: float
     lambda_seconds: float
     peak_backlog: int
+    circuit_changes: int = 0
+    dead_letters: int = 0
 
 
 def paced(
@@ -59,20 +66,28 @@ def paced(
     plan: PacePlan,
     manner: Manner | None = None,
     outages: Sequence[tuple[float, float]] = (),
+    breaker: BreakerPolicy | None = _BREAKER,
+    pauses: bool = False,
+    most_receives: int | None = None,
 ) -> Drained:
-    """Ours: the runtime's batch, pacing and returns, one message to an invocation.
+    """Ours: the runtime's batch, pacing, breaker and returns, one message to an invocation.
 
     :param manner: how the courier behaves, where that is not what it was planned for
     :param outages: when it is down
+    :param breaker: around the pace. Default: one with all its defaults
+    :param pauses: whether the controller pauses the mapping while the circuit is open
+    :param most_receives: after which a message is a dead letter. Default: there is no such number
     """
     with Engine() as engine:
+        circuits = PausedSource(engine, "Courier")
         courier = Courier(engine, seed=seed, manner=manner or Manner(), outages=outages)
-        queue = Queue(engine, visibility=6 * _TIMEOUT)
+        queue = Queue(engine, visibility=6 * _TIMEOUT, max_receive_count=most_receives)
         downstream = DownstreamSettings(
             name="Courier",
             requests_per_second=plan.requests_per_second,
             burst=plan.burst,
             max_concurrency=plan.max_concurrency,
+            breaker=None if breaker is None else breaker.to_settings(),
         )
 
         def deliver(order: Any, call: Call) -> None:  # noqa: ARG001
@@ -92,12 +107,27 @@ def paced(
             return Working(
                 engine,
                 RuntimeConsumer(
-                    engine, queue, deliver, downstreams=[downstream], timeout=_TIMEOUT, random=dice.random
+                    engine,
+                    queue,
+                    deliver,
+                    downstreams=[downstream],
+                    timeout=_TIMEOUT,
+                    random=dice.random,
+                    circuits=circuits,
                 ),
             )
 
         function = Function(engine, make)
-        return _drain(engine, courier, queue, function, arrivals, slots=plan.max_concurrency)
+        drained = _drain(
+            engine,
+            courier,
+            queue,
+            function,
+            arrivals,
+            slots=plan.max_concurrency,
+            controller=circuits if pauses else None,
+        )
+        return replace(drained, circuit_changes=circuits.read("Courier").circuit.version)
 
 
 def unpaced(arrivals: Sequence[float], *, seed: int, slots: int) -> Drained:
@@ -180,8 +210,11 @@ def _drain(
     arrivals: Sequence[float],
     *,
     slots: int,
+    controller: PausedSource | None = None,
 ) -> Drained:
-    EventSourceMapping(engine, queue, function, max_concurrency=slots)
+    mapping = EventSourceMapping(engine, queue, function, max_concurrency=slots)
+    if controller is not None:
+        controller.feed(mapping)
     peak = 0
 
     def send() -> None:
@@ -201,4 +234,5 @@ def _drain(
         calls=calls / len(arrivals),
         lambda_seconds=function.busy_seconds / len(arrivals),
         peak_backlog=peak,
+        dead_letters=len(queue.dead_letters),
     )

@@ -1,9 +1,11 @@
 """What an outage of ten minutes costs: with our breaker, with Powertools' and without any.
 
-Fifty environments take messages from one queue, 10 or 100 new ones a second; what is not done comes
-back after its visibility timeout, on top of these. No mapping is paused: the breaker alone is the
-harder case. Ours is the whole runtime; both breakers have their defaults, and their own stores.
-Each repeat is another seed, the same for all three; a figure is the same whenever it is measured.
+Fifty environments take messages from one queue, 10 or 100 new ones a second; what is not done comes back on
+top of these: ours when it says so, the others' after their visibility timeout. No mapping is paused: the
+breaker alone is the harder case. Ours is the whole runtime; both breakers have their defaults, and their own
+stores. Each repeat is another seed, the same for all three; a figure is the same whenever it is measured.
+
+Longer outages, paused and not, are beside it (``outage_long``): what they cost a message in receives.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any, NamedTuple
 
 from resilient_runtime.breaker import BreakerPolicy
 
+from . import outage_long
 from .harness import Result, Table
 from .outage_sides import Side, none, ours, powertools, simulated_powertools
 from .outage_world import Load, World
@@ -42,6 +45,7 @@ GOAL = {
     "seconds_to_close_after_heal": POLICY.longest_recovery_seconds + 10,
     "seconds_to_close_after_recovery_time": 10.0,
     "dead_lettered": 0.0,
+    **outage_long.GOAL,
 }
 
 
@@ -76,10 +80,11 @@ def run(repeats: int, tell: Callable[[str], None]) -> Result:
     keys = [(load, side, seed) for seed in range(repeats) for load in LOADS for side in SIDES]
     ran: dict[Key, Ran] = {}
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+        endured = outage_long.run(repeats, pool, tell)
         for key, one in zip(keys, pool.map(_measure, keys), strict=True):
             ran[key] = one
             tell(f"{key[1]} at {key[0]}, seed {key[2]}: {one.sent:,} calls into the outage")
-    return _result(ran)
+    return _result(ran, endured)
 
 
 def measure(load: Load, side: Side, seed: int) -> Ran:
@@ -137,7 +142,7 @@ def _first(changes: Sequence[tuple[float, str]], states: set[str], after: float)
     return next((at for at, to in changes if to in states and at >= after), None)
 
 
-def _result(ran: Mapping[Key, Ran]) -> Result:
+def _result(ran: Mapping[Key, Ran], endured: outage_long.Endured) -> Result:
     def of(load: str, side: str) -> list[Ran]:
         return [one for (its_load, its_side, _), one in ran.items() if (its_load, its_side) == (load, side)]
 
@@ -150,6 +155,7 @@ def _result(ran: Mapping[Key, Ran]) -> Result:
     ratios = {load: sent(load, "ours") / sent(load, "powertools") for load in LOADS}
     figures: dict[str, Any] = {
         "calls_ratio_powertools": round(max(ratios[load] for load in COMPARED), 3),
+        "calls_bound": bound,
         "calls_over_bound": max(max(one.sent - one.probes - bound for one in mine), 0),
         "seconds_to_open": _worst(one.to_open for one in mine),
         "seconds_to_close_after_heal": _worst(one.to_close for one in mine),
@@ -166,8 +172,9 @@ def _result(ran: Mapping[Key, Ran]) -> Result:
             rows.append([f"{side} at {load}", *_row(runs, sent(load, side))])
     heads = ["side", "calls", "probes", "to open", "to close", "worst", "dead", "receives", "reads", "writes"]
     title = "Courier down for 600 s, 50 environments: calls into the outage, seconds (mean; worst to close)"
+    tables = [Table(title=title, heads=heads, rows=rows), outage_long.table(endured)]
     return Result(
-        name="outage", figures=figures, goal=GOAL, tables=[Table(title=title, heads=heads, rows=rows)]
+        name="outage", figures={**figures, **outage_long.figures(endured)}, goal=GOAL, tables=tables
     )
 
 

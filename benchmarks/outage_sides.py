@@ -6,7 +6,7 @@ Each gives a function that an environment calls when it starts, and that gives b
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import local
 from types import SimpleNamespace
@@ -88,8 +88,9 @@ def ours(policy: BreakerPolicy) -> Side:
             caretaker=NoCaretaker(),
             guard=NoGuard(),
             circuits=DynamoDBCircuits("circuits", lambda: side.table),
-            visibility=_Unasked(),
+            visibility=_Told(world),
             random=world.random.random,
+            sleep=world.sleep,
         )
 
         def consume(message: int, receives: int) -> bool:
@@ -100,13 +101,17 @@ def ours(policy: BreakerPolicy) -> Side:
     return Side(start)
 
 
-class _Unasked:
-    """Where nothing is told: the world's own queue says when its messages return, to every side the same."""
+class _Told:
+    """ChangeMessageVisibility of the world's queue. The other two leave their messages to its default."""
 
     needs = 0.0
 
-    def change(self, delays: object) -> None:
-        pass
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def change(self, delays: Sequence[tuple[Mapping[str, Any], float]]) -> None:
+        for _, seconds in delays:
+            self._world.hide(seconds)
 
 
 def powertools() -> Side:

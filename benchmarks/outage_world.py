@@ -59,14 +59,14 @@ class Load(NamedTuple):
 
 
 class Message:
-    """One message and how often it was received."""
+    """One message, how often it was received, and from when on it may be again."""
 
-    __slots__ = ("id", "received", "receives")
+    __slots__ = ("hidden_until", "id", "receives")
 
     def __init__(self, id_: int) -> None:
         self.id = id_
         self.receives = 0
-        self.received = 0.0
+        self.hidden_until = 0.0
 
 
 Consume = Callable[[int, int], bool]
@@ -177,16 +177,26 @@ class World:
         if is_down:
             raise DownError("no answer")
 
+    def hide(self, seconds: float) -> None:
+        """Have the message that is being handled return in so many seconds; called in its thread.
+
+        https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
+        """
+        environment: Environment = here.environment
+        assert environment.message is not None
+        environment.message.hidden_until = self.now + seconds
+
     def sent_into_the_outage(self) -> int:
         """Calls that had no chance."""
         return sum(self.load.before <= began < self.load.healed for began in self.calls)
 
     def is_over(self, environment: Environment, message: Message, *, done: bool) -> None:
-        """An invocation ended; its message is deleted, or hidden until its visibility timeout is over."""
+        """An invocation ended; its message is deleted, or hidden for as long as was told."""
         if done:
             self.completed += 1
         else:
-            self._at(message.received + VISIBILITY_SECONDS, lambda: self._waiting.append(message))
+            # One that was to return while its slot still waited is received after that.
+            self._at(max(message.hidden_until, self.now), lambda: self._waiting.append(message))
         self._idle.append(environment)
 
     def _arrive_later(self) -> None:
@@ -222,7 +232,7 @@ class World:
             return None
         self.receives += 1
         self.most_receives = max(self.most_receives, message.receives)
-        message.received = self.now
+        message.hidden_until = self.now + VISIBILITY_SECONDS
         environment = self._idle.pop(self.random.randrange(len(self._idle)))
         environment.message = message
         return environment

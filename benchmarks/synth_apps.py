@@ -34,6 +34,7 @@ CONSTRUCTS = (
     "FlowControlledConsumer",
     "FanOutBus",
     "BreakerWorkflow",
+    "KinesisBisectConsumer",
 )
 Build = Callable[[App, int, JsiiCount], int]
 Shared = Callable[[Stack], object]

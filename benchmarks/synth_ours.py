@@ -15,6 +15,7 @@ from resilient_constructs import (
     FanOutBus,
     FlowControlledConsumer,
     Handler,
+    KinesisBisectConsumer,
     OnCall,
     QueueStore,
     ResilientFunction,
@@ -63,6 +64,11 @@ def _consumer(scope: Construct, name: str, on_call: OnCall) -> None:
     FlowControlledConsumer(scope, name, handler=handler, max_concurrency=10, on_call=on_call)
 
 
+def _stream(scope: Construct, name: str, on_call: OnCall) -> None:
+    handler = Handler.from_directory(HANDLER, "work.do")
+    KinesisBisectConsumer(scope, name, handler=handler, on_call=on_call)
+
+
 def _bus(scope: Construct, name: str, on_call: OnCall) -> None:
     bus = FanOutBus(scope, name, on_call=on_call)
     bus.subscribe("Work", _a_queue(scope), detail_type=["OrderPlaced"])
@@ -106,4 +112,5 @@ ONLY: Mapping[str, Callable[[Construct, str, OnCall], None]] = {
     "FlowControlledConsumer": _consumer,
     "FanOutBus": _bus,
     "BreakerWorkflow": _workflow,
+    "KinesisBisectConsumer": _stream,
 }

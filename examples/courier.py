@@ -4,7 +4,8 @@
 
 The courier takes ten calls a second and fails one in five. The API answers 202 once the bus has stored an
 order; from then on it is this stack's duty that the order arrives, or stands in a dead-letter queue with its
-reason.
+reason. While the courier is down its circuit is open: the queue keeps the orders, and a call now and then
+finds out whether it is back.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from constructs import Construct
 
 from resilient_constructs import (
     Authorization,
+    BreakerPolicy,
     Downstream,
     FanOutBus,
     FlowControlledConsumer,
@@ -48,9 +50,10 @@ class CourierStack(Stack):
     :param courier_url: where the courier takes orders
     :param courier_latency: how long a call to the courier takes on average. Default: 5 seconds
     :param courier_timeout: how long a call is waited for. Default: 12 seconds, since the courier may take 10
-    :param max_receive_count: how often an order is tried before it is dead-lettered. Default: 10. A message
-        that failed comes back after seconds, in an outage ever later, so ten attempts outlive a quarter of an
-        hour
+    :param recovery_time: how long the courier is left alone after it was found to be down. Default: 15
+        seconds, twice as long after each call that finds it still down
+    :param max_receive_count: how often an order is tried before it is dead-lettered. Default: 10. One that
+        failed comes back after seconds, and an outage costs it one or two: then its queue is paused
     :param cloud_watch_role: whether this stack sets the account's role for API Gateway's logs. Default: no
     """
 
@@ -62,11 +65,13 @@ class CourierStack(Stack):
         courier_url: str = "https://courier.example.com/deliveries",
         courier_latency: Duration | None = None,
         courier_timeout: Duration | None = None,
+        recovery_time: Duration | None = None,
         max_receive_count: int = 10,
         cloud_watch_role: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(scope, construct_id, **kwargs)
+        recovery = recovery_time or Duration.seconds(15)
         patience = (courier_timeout or Duration.seconds(12)).to_milliseconds() / 1000
 
         on_call = OnCall(self, "OnCall", email="ops@example.com")
@@ -76,6 +81,14 @@ class CourierStack(Stack):
             requests_per_second=10,
             burst=10,
             typical_latency=courier_latency or Duration.seconds(5),
+            breaker=BreakerPolicy(
+                recovery_time=recovery,
+                # Two calls a minute into an outage, and half a minute to notice its end.
+                longest_recovery_time=Duration.millis(2 * recovery.to_milliseconds()),
+                # One call in five fails on the best of days: three good ones in a row would be luck.
+                successes_to_close=2,
+            ),
+            on_call=on_call,
         )
 
         turn = 0.0 if courier.plan is None else courier.plan.interval
@@ -112,7 +125,7 @@ class CourierStack(Stack):
         CfnOutput(self, "ApiUrl", value=api.url, description="Post orders to /orders below it")
 
         # What cdk-nag's six packs find: by design of the constructs, and by decision of this example.
-        acknowledge(on_call, orders, api, delivery)
+        acknowledge(on_call, orders, api, delivery, courier)
         _acknowledge_open_door(api)
 
 

@@ -148,7 +148,7 @@ class DocumentsStack(Stack):
         # What cdk-nag's six packs find: by design of the constructs, and by decision of this example.
         assert ocr.circuits is not None
         assert isinstance(analyse.claims, s3.Bucket)
-        acknowledge(on_call, bus, split, ocr.circuits, reader, analyse, analyse.claims, collect)
+        acknowledge(on_call, bus, split, ocr, reader, analyse, analyse.claims, collect)
         _acknowledge_storage(bucket, table)
 
 

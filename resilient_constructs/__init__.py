@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from .breaker_workflow import BreakerWorkflow, Items, ParallelWork, Parking, Retry, Work
     from .downstream import BreakerPolicy, Downstream
     from .fan_out_bus import FanOutBus
-    from .flow_controlled_consumer import FlowControlledConsumer
+    from .flow_controlled_consumer import FlowControlledConsumer, UrgentLane
+    from .kinesis_bisect_consumer import KinesisBisectConsumer, OnPoison
     from .monitoring import OnCall, Severity
     from .resilient_function import (
         ContainerHealth,
@@ -43,7 +44,9 @@ __all__ = [
     "Handler",
     "Idempotency",
     "Items",
+    "KinesisBisectConsumer",
     "OnCall",
+    "OnPoison",
     "ParallelWork",
     "Parameter",
     "Parking",
@@ -56,6 +59,7 @@ __all__ = [
     "Severity",
     "StorageFirstApi",
     "Throttle",
+    "UrgentLane",
     "Work",
     "__version__",
 ]
@@ -72,7 +76,9 @@ _ROOMS = {
     "Handler": "resilient_function",
     "Idempotency": "resilient_function",
     "Items": "breaker_workflow",
+    "KinesisBisectConsumer": "kinesis_bisect_consumer",
     "OnCall": "monitoring",
+    "OnPoison": "kinesis_bisect_consumer",
     "ParallelWork": "breaker_workflow",
     "Parameter": "resilient_function",
     "Parking": "breaker_workflow",
@@ -85,6 +91,7 @@ _ROOMS = {
     "Severity": "monitoring",
     "StorageFirstApi": "storage_first_api",
     "Throttle": "storage_first_api",
+    "UrgentLane": "flow_controlled_consumer",
     "Work": "breaker_workflow",
 }
 

@@ -40,7 +40,9 @@ def _app() -> typer.Typer:
     )
     from .demo.command import demo
     from .local.command import local
+    from .operate.archive_command import archive
     from .operate.command import breaker
+    from .operate.poison_command import poison
     from .operate.redrive_command import redrive
     from .soak.command import soak
 
@@ -49,6 +51,8 @@ def _app() -> typer.Typer:
     app.command()(redrive)
     app.add_typer(local, name="local")
     app.add_typer(breaker, name="breaker")
+    app.add_typer(poison, name="poison")
+    app.add_typer(archive, name="archive")
 
     @app.command()
     def version() -> None:

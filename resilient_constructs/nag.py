@@ -19,7 +19,9 @@ from typing import Any
 from aws_cdk import Acknowledgment, CfnResource, Stack, Validations
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct, IConstruct
@@ -69,6 +71,10 @@ _DEAD_LETTERS_END_HERE = (
     "within a minute. A dead-letter queue behind a dead-letter queue would only hide it."
 )
 
+_WHO_READS = (
+    "Access logs need a second bucket, which would need some of its own. Who reads what lies there is told "
+    "by CloudTrail's data events, for the app to switch on; or hand in a bucket that has a log."
+)
 BY_DESIGN: tuple[Known, ...] = (
     Known(
         resource="AWS::Lambda::Function",
@@ -82,9 +88,9 @@ BY_DESIGN: tuple[Known, ...] = (
         resource="AWS::Lambda::Function",
         rule="LambdaConcurrency",
         packs=(_HIPAA, _R5),
-        reason="The event source mapping's maximum concurrency holds the function down. Reserved "
-        "concurrency would throttle the poller instead, which spends receives and dead-letters "
-        "healthy messages.",
+        reason="The event source mapping holds the function down: a queue's by its maximum concurrency, as "
+        "reserved concurrency would throttle the poller, which spends receives and dead-letters healthy "
+        "messages; a stream's by its shards.",
     ),
     Known(
         resource="AWS::Lambda::Function",
@@ -127,14 +133,19 @@ BY_DESIGN: tuple[Known, ...] = (
             (
                 r"\*",
                 "Some actions know no resources and can only be granted on *: X-Ray's PutTraceSegments and "
-                "PutTelemetryRecords, CloudWatch's log deliveries, Secrets Manager's BatchGetSecretValue, "
-                "which reads nothing without GetSecretValue on each secret; or none that is known before, "
-                "as with an ECS task, whose statement is bound to its cluster.",
+                "PutTelemetryRecords, DynamoDB's ListStreams, CloudWatch's log deliveries, Secrets Manager's "
+                "BatchGetSecretValue, which reads nothing without GetSecretValue on each secret; or none "
+                "that is known before, as with an ECS task, whose statement is bound to its cluster.",
             ),
             (
                 r"(<\w+\.Arn>|arn:.+)/work/\*",
                 "Inputs that are too large for Step Functions lie below this prefix of a bucket that is for "
                 "them alone. Which keys there will be, nobody knows at deployment.",
+            ),
+            (
+                r".+/[^/]+-[0-9a-f]{8}/\*",
+                "One object for each message or record, under a prefix that is this consumer's own: the end "
+                "of the key is its time and ID, or its place in the stream, and no policy can know these.",
             ),
             (
                 r"(<\w+\.Arn>|arn:.+)/results/.+/\*",
@@ -156,47 +167,12 @@ BY_DESIGN: tuple[Known, ...] = (
             ),
         )
     ),
-    *(
-        Known(resource="AWS::S3::Bucket", rule=rule, packs=packs, reason=reason)
-        for rule, packs, reason in (
-            (
-                "S1",
-                (_SOLUTIONS,),
-                "An access log of the bucket would need a bucket of its own. Who reads or writes claims "
-                "stands in the log of the starter and of the function that resolves them; hand in your own "
-                "bucket where every access has to be told.",
-            ),
-            (
-                "S3BucketLoggingEnabled",
-                (_HIPAA, _R4, _R5, _PCI),
-                "An access log of the bucket would need a bucket of its own. Who reads or writes claims "
-                "stands in the log of the starter and of the function that resolves them.",
-            ),
-            (
-                "S3BucketReplicationEnabled",
-                (_HIPAA, _R4, _R5, _PCI),
-                "It holds inputs of executions of this region and is of no use in another one, where no "
-                "execution claims them.",
-            ),
-            (
-                "S3BucketVersioningEnabled",
-                (_HIPAA, _R4, _R5, _PCI),
-                "Each object is written once under a name made of its content and never changed, so there "
-                "are no versions to keep.",
-            ),
-            (
-                "S3BucketDefaultLockEnabled",
-                (_R4,),
-                "Inputs of executions have to end some day, large ones like small ones; a lock would keep "
-                "them for good. They are deleted by a lifecycle rule alone.",
-            ),
-            (
-                "S3DefaultEncryptionKMS",
-                (_HIPAA, _R5, _PCI),
-                "S3 encrypts with keys of its own, as Step Functions does with inputs that are not too "
-                "large. A customer key is the app's choice: hand in your own bucket.",
-            ),
-        )
+    Known(
+        resource="AWS::S3::Bucket",
+        rule="S3BucketVersioningEnabled",
+        packs=(_HIPAA, _R4, _R5, _PCI),
+        reason="Each object is written once under a name made of its content and never changed, so there are "
+        "no versions to keep.",
     ),
     Known(
         resource="AWS::Events::Rule",
@@ -216,8 +192,9 @@ BY_DESIGN: tuple[Known, ...] = (
         resource="AWS::DynamoDB::Table",
         rule="DynamoDBInBackupPlan",
         packs=(_HIPAA, _R4, _R5),
-        reason="The table remembers for a day which messages are done, or for minutes which downstream is "
-        "down, and can be restored to any second of 35 days. A backup would outlive what it holds.",
+        reason="The table remembers for a day which messages are done, for minutes which downstream is down, "
+        "or until they are resolved which keys wait, and can be restored to any second of 35 days. A backup "
+        "would outlive what it holds.",
     ),
     Known(
         resource="AWS::Logs::LogGroup",
@@ -254,6 +231,46 @@ BY_DESIGN: tuple[Known, ...] = (
         "notification can be missed, and nobody watches a queue of missed notifications.",
     ),
     Known(
+        resource="AWS::S3::Bucket",
+        rule="S1",
+        packs=(_SOLUTIONS,),
+        reason=_WHO_READS,
+    ),
+    Known(
+        resource="AWS::S3::Bucket",
+        rule="S3BucketLoggingEnabled",
+        packs=(_HIPAA, _R4, _R5, _PCI),
+        reason=_WHO_READS,
+    ),
+    Known(
+        resource="AWS::S3::Bucket",
+        rule="S3BucketReplicationEnabled",
+        packs=(_HIPAA, _R4, _R5, _PCI),
+        reason="The bucket keeps work in the region in which its queue, stream or executions are, and is of "
+        "no use without them. Another region is the app's choice: hand in your own bucket.",
+    ),
+    Known(
+        resource="AWS::S3::Bucket",
+        rule="S3DefaultEncryptionKMS",
+        packs=(_HIPAA, _R5, _PCI),
+        reason="S3 encrypts every object with its own keys. A customer key costs money and can be lost, so "
+        "it is the app's choice: the consumer's encryption_key encrypts the bucket, too.",
+    ),
+    Known(
+        resource="AWS::S3::Bucket",
+        rule="S3BucketDefaultLockEnabled",
+        packs=(_R4,),
+        reason="What lies in the bucket is taken out when it has been done again, or ends with what it was "
+        "the input or the result of; a lock would keep it for a time that nobody has chosen.",
+    ),
+    Known(
+        resource="AWS::Kinesis::Stream",
+        rule="KDS3",
+        packs=(_SOLUTIONS,),
+        reason="The rule is about what a customer key costs. It was handed in as the consumer's "
+        "encryption_key; without one the stream has AWS's own.",
+    ),
+    Known(
         resource="AWS::SQS::Queue",
         rule="SQS3",
         packs=(_SOLUTIONS,),
@@ -275,16 +292,19 @@ def acknowledge(*constructs: Construct) -> None:
     Each acknowledgement stands on the one resource it is about and names the exact rule. Call it after
     everything is wired: what is made later is not covered.
 
-    :param constructs: constructs of this package; resources of your own below them would be covered too
+    :param constructs: constructs of this package; resources of your own below them would be covered too. With
+        a ``Downstream`` come the table and the controller of its stack's circuits
     """
     for construct in constructs:
-        for resource in _resources(construct):
+        # They stand beside their downstreams, whose circuits they all are.
+        circuits = getattr(construct, "circuits", None)
+        for resource in (*_resources(construct), *(() if circuits is None else _resources(circuits))):
             rows = [row for row in BY_DESIGN if _fits(row, resource)]
             wildcards = _wildcards(resource) if any(row.pattern is not None for row in rows) else ()
-            found = [(rule, row.reason) for row in rows for rule in row.ids(wildcards)]
+            found = {rule: row.reason for row in rows for rule in row.ids(wildcards)}
             if found:
                 Validations.of(resource).acknowledge(
-                    *(Acknowledgment(id=rule, reason=reason) for rule, reason in found)
+                    *(Acknowledgment(id=rule, reason=reason) for rule, reason in found.items())
                 )
 
 
@@ -307,6 +327,13 @@ def _fits(row: Known, resource: CfnResource) -> bool:
         return any("deadLetterConfig" not in target for target in _resolved(resource, resource.targets))
     if isinstance(resource, sfn.CfnStateMachine):
         return bool(_resolved(resource, resource.logging_configuration).get("level") != "ALL")
+    if isinstance(resource, kinesis.CfnStream):
+        return "alias/aws/kinesis" not in str(_resolved(resource, resource.stream_encryption))
+    if isinstance(resource, s3.CfnBucket):
+        if row.rule == "S3BucketVersioningEnabled":
+            return resource.versioning_configuration is None
+        has_key = "aws:kms" in str(_resolved(resource, resource.bucket_encryption))
+        return not (has_key and row.rule == "S3DefaultEncryptionKMS")
     if not isinstance(resource, sqs.CfnQueue):
         return True
     if resource.redrive_policy is not None:

@@ -126,21 +126,21 @@ def make_dead_letter_queue(
     construct_id: str,
     *,
     source: QueueName,
-    further: Sequence[QueueName] = (),
+    also: Sequence[QueueName] = (),
     fifo: bool,
     encryption_key: kms.IKey | None,
 ) -> sqs.Queue:
-    """Make the dead-letter queue that takes messages from ``source`` and no other queue, for 14 days.
+    """Make the dead-letter queue that takes messages from its sources and no other queue, for 14 days.
 
     :param source: the queue that will redrive into this one
-    :param further: more such queues. Default: none
+    :param also: further queues that will, up to nine of them
     :param fifo: a FIFO queue's dead-letter queue is FIFO as well
     :param encryption_key: a customer key. Default: SSE-SQS
     """
-    # imported views of queues that are made later: the L2 wants objects, all it reads is the ARN
+    # an imported view of a queue that is made later: the L2 wants an object, all it reads is the ARN
     by_name = [
-        sqs.Queue.from_queue_arn(scope, f"{construct_id}Source{number or ''}", one.arn)
-        for number, one in enumerate((source, *further))
+        sqs.Queue.from_queue_arn(scope, f"{construct_id}Source{number}", name.arn)
+        for number, name in zip(["", *range(2, len(also) + 2)], [source, *also], strict=True)
     ]
     queue = sqs.Queue(
         scope,

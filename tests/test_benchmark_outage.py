@@ -96,7 +96,7 @@ def test_an_error_of_a_side_is_not_taken_for_an_outage() -> None:
     ("fails", "at"),
     [
         ([(60 + number, True) for number in range(12)], 69),
-        ([(60 + number / 10, number % 2 == 0) for number in range(200)], 61.9),
+        ([(60 + number / 10, number % 2 == 0) for number in range(200)], 63.9),
         ([(60 + number, number % 3 == 0) for number in range(200)], None),
         ([(50 + number, True) for number in range(12)], 60),
     ],

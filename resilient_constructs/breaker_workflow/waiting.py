@@ -73,7 +73,7 @@ def make_waiting(
         scope,
         "DeadLetterQueue",
         source=work_name,
-        further=[parked_name] if made_parked else (),
+        also=[parked_name] if made_parked else (),
         fifo=False,
         encryption_key=encryption_key,
     )

@@ -55,8 +55,16 @@ def account(
 
 def stop_consuming(client: Callable[[str], Any], system: System) -> None:
     """Disable the event source mappings and wait until what is in flight is back, to be counted by id."""
-    for uuid in system.mappings:
-        client("lambda").update_event_source_mapping(UUID=uuid, Enabled=False)
+    functions = client("lambda")
+    if system.guard is not None:
+        # Else the controller would enable them again.
+        functions.put_function_concurrency(FunctionName=system.guard.function, ReservedConcurrentExecutions=0)
     deadline = time.monotonic() + _COME_BACK_SECONDS
-    while time.monotonic() < deadline and depths(client, system).in_flight:
+    while True:
+        # Again and again: the controller may just have been about to.
+        for uuid in system.mappings:
+            if functions.get_event_source_mapping(UUID=uuid)["State"] == "Enabled":
+                functions.update_event_source_mapping(UUID=uuid, Enabled=False)
+        if time.monotonic() > deadline or not depths(client, system).in_flight:
+            return
         time.sleep(0.5)

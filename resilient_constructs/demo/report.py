@@ -8,7 +8,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-import plotly.io
+from resilient_constructs import pages
 
 from .courier import Outcome
 from .ledger import Fate
@@ -20,8 +20,8 @@ __all__ = ["render_report", "write_report"]
 
 _LEAD = (
     "Orders came in over HTTP, were stored on a bus before the API answered 202, and went out from a queue "
-    "to a courier that takes ten calls a second, fails one in five, and was down for a while. This is what "
-    "became of each of them."
+    "to a courier that takes ten calls a second, fails one in five, and was down for a while. Its circuit "
+    "then opened and paused the queue. This is what became of each order."
 )
 _FATES = {
     Fate.COMPLETED: "delivered once the courier took it, and recorded as such",
@@ -36,19 +36,11 @@ def write_report(story: Story, path: Path) -> None:
 
     :raises OSError: when the file cannot be written
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_report(story), encoding="utf-8")
+    pages.write(render_report(story), path)
 
 
 def render_report(story: Story) -> str:
     """The report as HTML; plotly's script is in it, nothing is fetched."""
-    plots = plotly.io.to_html(
-        figure(story),
-        full_html=False,
-        include_plotlyjs=True,
-        div_id="plots",
-        config={"displayModeBar": False, "responsive": False},
-    )
     ledger = story.ledger
     headline, _, rest = verdict(story).partition(": ")
     kind = "verdict" if ledger.balanced else "verdict bad"
@@ -65,7 +57,8 @@ def render_report(story: Story) -> str:
 <div class="two"><section><h2>Ledger</h2>{_ledger(story)}</section>
 <section><h2>Courier calls</h2>{_calls(story)}</section></div>
 {_listed("What does not add up", wrong)}
-<section class="plots"><h2>What happened when</h2>{plots}</section>
+<section class="plots"><h2>What happened when</h2>{pages.embed(figure(story))}</section>
+{_told(story)}
 {_fidelity(story)}
 <footer>{_footer(story)}</footer>
 </body></html>
@@ -103,10 +96,10 @@ def _calls(story: Story) -> str:
     notes = {
         Outcome.DELIVERED: "200, once for each order",
         Outcome.REPEATED: "200 from memory, by the idempotency key",
-        Outcome.FAILED: "502, comes back after the visibility timeout",
+        Outcome.FAILED: "502, comes back after seconds",
         Outcome.REFUSED: "422, poison: dead-lettered at once with its reason",
         Outcome.THROTTLED: "429, above ten a second",
-        Outcome.DOWN: "503, during the outage",
+        Outcome.DOWN: "503, until the circuit opened, and to probe",
         Outcome.MISUSED: "400",
     }
     rows = [
@@ -123,11 +116,27 @@ def _row(name: str, count: int, note: str, kind: str = "") -> str:
 
 
 def _listed(title: str, items: Iterable[str], before: str = "") -> str:
-    entries = "".join(f"<li>{escape(item)}</li>" for item in items)
+    entries = pages.items(items)
     if not entries:
         return ""
     lead = f"<p>{escape(before)}</p>" if before else ""
-    return f"<section><h2>{escape(title)}</h2>{lead}<ul>{entries}</ul></section>"
+    return f"<section><h2>{escape(title)}</h2>{lead}{entries}</section>"
+
+
+def _told(story: Story) -> str:
+    changes, reason = [], ""
+    for change in story.changes:
+        # Half open keeps the reason that it was opened for.
+        why = "" if change.reason == reason else f": {change.reason}"
+        states = f"{_state(change.before)} → {_state(change.after)}"
+        changes.append(f"{change.at - story.started:.1f} s: {change.downstream} {states}{why}")
+        reason = change.reason
+    before = f"Told as events on the account's bus. The queue was paused for {story.paused_seconds:.0f} s."
+    return _listed("What the circuit told", changes, before)
+
+
+def _state(name: str) -> str:
+    return name.replace("_", " ").lower()
 
 
 def _fidelity(story: Story) -> str:

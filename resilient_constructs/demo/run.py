@@ -13,6 +13,7 @@ from pathlib import Path
 from resilient_constructs.local import Deployment, LocalAws, LocalAwsError, deploy
 
 from .account import account, stop_consuming
+from .circuits import Sighting, changes, feeding, feeding_words
 from .courier import Courier, Manner, Outcome
 from .drive import Driver
 from .errors import DemoError
@@ -44,6 +45,8 @@ class Wishes:
     :param directory: where that command runs. Default: the current directory
     :param stack: the stack to deploy; it has an output ``ApiUrl`` and takes ``examples/app.py``'s context
     :param manner: how the courier behaves
+    :param recovery: seconds that the courier is left alone after it was found to be down. Default: 3, as the
+        outage takes seconds and not minutes, too
     :raises ValueError: when the outage is no stretch of the profile
     """
 
@@ -56,6 +59,7 @@ class Wishes:
     directory: Path = field(default_factory=Path.cwd)
     stack: str = "Courier"
     manner: Manner = field(default_factory=Manner)
+    recovery: float = 3.0
 
     def __post_init__(self) -> None:
         begin, end = self.outage
@@ -75,6 +79,7 @@ class Wishes:
         return {
             "courier-latency-ms": str(round(slots * per_slot)),
             "courier-timeout-ms": str(round(self.manner.slowest * 1000) + 400),
+            "courier-recovery-ms": str(round(self.recovery * 1000)),
         }
 
 
@@ -93,6 +98,7 @@ class Demo:
         self._planned = plan(self._profile, seed=wishes.seed, run=f"demo-{int(time.time()):x}")
         self._courier = Courier(manner=wishes.manner, seed=wishes.seed)
         self._samples: list[Depths] = []
+        self._fed: list[Sighting] = []
         self._over = threading.Event()
         self._timings: dict[str, float] = {}
 
@@ -152,6 +158,8 @@ class Demo:
             fidelity=tuple(str(difference) for difference in deployment.fidelity),
             settings=self._settings(system),
             timings=self._timings,
+            changes=() if system.guard is None else changes(aws.client, system.guard),
+            fed=tuple(self._fed),
         )
 
     def _find(self, aws: LocalAws, deployment: Deployment) -> tuple[System, str]:
@@ -210,13 +218,16 @@ class Demo:
                 in_flight=latest.in_flight,
                 dead=latest.dead,
                 courier_down=self._courier.is_down,
+                feeding=feeding_words(self._fed[-1].concurrency) if self._fed else "",
             )
         )
 
     def _sample(self, aws: LocalAws, system: System) -> None:
-        while not self._over.wait(1.0):
+        while not self._over.wait(0.5):
             try:
                 self._samples.append(depths(aws.client, system))
+                if system.guard is not None:
+                    self._fed.append(feeding(aws.client, system.guard, now=time.time()))
             except Exception:  # noqa: BLE001 (one sample less; whether AWS is alive is the main thread's question)
                 if not aws.running:
                     return

@@ -38,6 +38,7 @@ class Standing:
     :param in_flight: messages being worked on, or waiting to come back
     :param dead: messages in dead-letter queues
     :param courier_down: whether the outage is on
+    :param feeding: how the consumer is fed, empty where nobody pauses it
     """
 
     phase: str
@@ -51,6 +52,7 @@ class Standing:
     in_flight: int = 0
     dead: int = 0
     courier_down: bool = False
+    feeding: str = ""
 
 
 class Screen:
@@ -116,6 +118,9 @@ class Screen:
             if now.courier_down
             else Text("courier up", style="green"),
         )
+        if now.feeding:
+            style = "bold yellow" if now.feeding == "paused" else "dim"
+            grid.add_row("", "", "", Text(f"queue {now.feeding}", style=style))
         depth = Text.assemble(("waiting ", "dim"), (sparkline(list(self._waiting)), "cyan"))
         return Panel(Group(grid, depth), title=f"{now.phase} · {now.elapsed:.0f} s", title_align="left")
 
@@ -182,4 +187,5 @@ def _line(now: Standing) -> str:
         f"  {now.elapsed:4.0f} s  {now.phase}: sent {now.sent}/{now.planned}, accepted {now.accepted}, "
         f"rejected {now.rejected}, delivered {now.delivered}, queue {now.visible}+{now.in_flight}, "
         f"dead {now.dead}, courier {'DOWN' if now.courier_down else 'up'}"
+        + (f", {now.feeding}" if now.feeding else "")
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .circuits import Change, Passing, Sighting, Span, circuit_spans, feeding_spans
 from .courier import Call, Outcome
 from .drive import Sent
 from .ledger import Fate, Ledger
@@ -31,6 +32,8 @@ class Story:
     :param fidelity: what is not true on the local AWS
     :param settings: what the run was made with, in words, for the report's footer
     :param timings: seconds each step took
+    :param changes: how the courier's circuit changed, as its controller told it. Default: it has none
+    :param fed: how the consumer was fed over time
     """
 
     started: float
@@ -44,6 +47,8 @@ class Story:
     fidelity: Sequence[str]
     settings: Mapping[str, str]
     timings: Mapping[str, float]
+    changes: Sequence[Change] = ()
+    fed: Sequence[Sighting] = ()
 
     @property
     def answer_times(self) -> list[float]:
@@ -75,6 +80,21 @@ class Story:
         """The most messages that were ever waiting."""
         return max((depth.waiting for depth in self.depths), default=0)
 
+    @property
+    def circuit(self) -> list[Span]:
+        """The circuit's states over the run."""
+        return circuit_spans(self.changes, begin=self.started, end=self.ended)
+
+    @property
+    def feeding(self) -> list[Span]:
+        """What the consumer was fed over the run."""
+        return feeding_spans(self.fed, end=self.ended)
+
+    @property
+    def paused_seconds(self) -> float:
+        """How long the consumer was fed nothing."""
+        return sum(span.end - span.begin for span in self.feeding if span.passing is Passing.NOTHING)
+
     def to_json(self) -> dict[str, Any]:
         """The figures, for machines."""
         ledger = self.ledger
@@ -93,6 +113,16 @@ class Story:
             "discrepancies": list(ledger.discrepancies),
             "lost_ids": list(ledger.ids(Fate.LOST)),
             "courier_calls": {outcome.value: self.outcomes[outcome] for outcome in Outcome},
+            "circuit": [
+                {
+                    "seconds": round(change.at - self.started, 2),
+                    "before": change.before,
+                    "after": change.after,
+                    "reason": change.reason,
+                }
+                for change in self.changes
+            ],
+            "paused_seconds": round(self.paused_seconds, 1),
             "deepest_queue": self.deepest,
             "answer_seconds_p50": round(percentile(self.answer_times, 50), 4),
             "answer_seconds_p99": round(percentile(self.answer_times, 99), 4),

@@ -1,7 +1,7 @@
 """Asks the deployed system what it has: status records from the logs, messages left in every queue.
 
 Works from any stack that works off queues: what an event source mapping reads is a work queue, every other
-queue of the stack is a dead-letter queue.
+queue of the stack is a dead-letter queue. A circuit controller's queues hold no orders and are left out.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from .circuits import Guard, guard_of
+from .records import records_of
 
 __all__ = ["Depths", "System", "completed_records", "correlation_id_of", "depths", "discover", "peek"]
 
@@ -25,13 +28,15 @@ class System:
     :param work_queues: URL of each queue that a function works off, by logical ID
     :param dead_letter_queues: URL of each other queue, by logical ID
     :param log_groups: names of the log groups of the functions that work off queues
-    :param mappings: UUIDs of the event source mappings
+    :param mappings: UUIDs of the event source mappings of the work queues
+    :param guard: the circuit controller; None in a stack without a breaker
     """
 
     work_queues: Mapping[str, str]
     dead_letter_queues: Mapping[str, str]
     log_groups: tuple[str, ...]
     mappings: tuple[str, ...]
+    guard: Guard | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,20 +70,32 @@ def discover(client: Client, stack: str) -> System:
     uuids = [physical for kind, _, physical in resources if kind == "AWS::Lambda::EventSourceMapping"]
     sqs, functions = client("sqs"), client("lambda")
     by_arn = {_arn(sqs, url): logical for logical, url in queues.items()}
-    worked: list[str] = []
+    worked: dict[str, str] = {}
     groups: list[str] = []
+    guard: Guard | None = None
     for uuid in uuids:
         mapping = functions.get_event_source_mapping(UUID=uuid)
-        if mapping["EventSourceArn"] in by_arn:
-            worked.append(by_arn[mapping["EventSourceArn"]])
-            groups.append(_log_group(functions, mapping["FunctionArn"]))
+        source = mapping["EventSourceArn"]
+        if source not in by_arn:
+            continue
+        configuration = functions.get_function_configuration(FunctionName=mapping["FunctionArn"])
+        group = _log_group(configuration)
+        found = guard_of(configuration, log_group=group)
+        if found is not None:
+            guard = found
+            for logical in (by_arn[source], by_arn[_dead_letter_queue_of(sqs, queues[by_arn[source]])]):
+                del queues[logical]
+        else:
+            worked[by_arn[source]] = uuid
+            groups.append(group)
     if not worked:
         raise LookupError(f"stack {stack!r} has no queue that a function works off")
     return System(
         work_queues={logical: queues[logical] for logical in worked},
         dead_letter_queues={logical: url for logical, url in queues.items() if logical not in worked},
         log_groups=tuple(dict.fromkeys(groups)),
-        mappings=tuple(uuids),
+        mappings=tuple(worked.values()),
+        guard=guard,
     )
 
 
@@ -97,8 +114,12 @@ def _arn(sqs: Any, url: str) -> str:
     return str(answer["Attributes"]["QueueArn"])
 
 
-def _log_group(functions: Any, function_arn: str) -> str:
-    configuration = functions.get_function_configuration(FunctionName=function_arn)
+def _dead_letter_queue_of(sqs: Any, url: str) -> str:
+    answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
+    return str(json.loads(answer["Attributes"]["RedrivePolicy"])["deadLetterTargetArn"])
+
+
+def _log_group(configuration: Mapping[str, Any]) -> str:
     name = configuration["FunctionName"]
     return str(configuration.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{name}")
 
@@ -128,21 +149,9 @@ def completed_records(client: Client, system: System) -> list[str]:
     return [
         str(record["correlation_id"])
         for group in system.log_groups
-        for record in _records(logs, group)
+        for record in records_of(logs, group)
         if record.get("status") == "COMPLETED" and record.get("correlation_id")
     ]
-
-
-def _records(logs: Any, group: str) -> Iterator[Mapping[str, Any]]:
-    for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group):
-        for event in page["events"]:
-            try:
-                record = json.loads(event["message"])
-            except ValueError:
-                # Lambda's own lines, START and REPORT among them, are plain text by default.
-                continue
-            if isinstance(record, dict):
-                yield record
 
 
 def peek(client: Client, queues: Mapping[str, str], *, hide: int = 60) -> dict[str, list[str]]:

@@ -30,7 +30,7 @@ _DEFAULTS = {limit.prop.removeprefix("breaker."): limit.default for limit in BRE
 class BreakerPolicy:
     """When a downstream's circuit opens, and how it closes again. All its callers are counted together.
 
-    ``BreakerPolicy()`` opens when of the latest ten calls nearly all failed, or half of at least 20 within 30
+    ``BreakerPolicy()`` opens when of the latest ten calls nearly all failed, or half of at least 40 within 30
     seconds; it lets a first probe pass after at most 15 seconds and closes after three good ones.
 
     :param failure_rate: the share of failed calls in the window from which it opens. Default: half
@@ -39,7 +39,7 @@ class BreakerPolicy:
     :param slow_call_rate: the share of slow calls in the window from which it opens. Default: half
     :param slow_after: how long a call may take that succeeds. Default: none is too slow
     :param window: how far back calls are counted, 10 seconds to an hour. Default: 30 seconds
-    :param minimum_calls: how many calls a judgement by the window's rates needs. Default: 20
+    :param minimum_calls: how many calls a judgement by the window's rates needs. Default: 40
     :param recovery_time: how long it stays open before the first probe. Default: 15 seconds
     :param recovery_growth: how many times longer after each probe that failed. Default: twice
     :param longest_recovery_time: where that growth ends. Default: two minutes, or ``recovery_time`` if longer

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import jsii
-from aws_cdk import Annotations, IStableAnyProducer, IStableStringProducer, Lazy, Stack
+from aws_cdk import Annotations, Stack
 from constructs import Construct, IValidation
 from resilient_runtime.pace_plan import PacePlan, plan_pace
+
+from resilient_constructs.lazies import lazy_text, lazy_value
 
 from .limits import SCALING_PAGE
 
@@ -51,7 +53,7 @@ class Callers:
         """Judge them when the app is whole, and have the plan stand in the stack's template."""
         downstream.node.add_validation(_Judged(self))
         if self.chosen is not None:
-            stack.add_metadata(f"resilient:Downstream/{self._name}", Lazy.any(_Planned(self)))
+            stack.add_metadata(f"resilient:Downstream/{self._name}", lazy_value(self._metadata))
 
     def add(self, caller: Caller) -> None:
         """Note one more."""
@@ -83,7 +85,7 @@ class Callers:
         # A caller that was told and never registered must not be told less than its own.
         self._told = max(self._told, max_concurrency)
         if self._token is None:
-            self._token = Lazy.string(_Total(self))
+            self._token = lazy_text(lambda: str(self.told()))
         # The text of a number by the time it is read, see Settings.from_env.
         return cast("int", self._token)
 
@@ -139,6 +141,10 @@ class Callers:
                 continue
             yield clash.slug, f"Downstream {self._name!r}: {clash.text}."
 
+    def _metadata(self) -> dict[str, int | str]:
+        told = {} if self.plan is None else self.plan.metadata()
+        return {name: _in_metadata(value) for name, value in told.items() if value is not None}
+
     def _is_partly_known(self) -> bool:
         return any(caller.max_concurrency is None for caller in self._all)
 
@@ -156,26 +162,6 @@ class _Judged:
     def validate(self) -> list[str]:
         self._callers.warn()
         return self._callers.exceeded()
-
-
-@jsii.implements(IStableStringProducer)
-class _Total:
-    def __init__(self, callers: Callers) -> None:
-        self._callers = callers
-
-    def produce(self) -> str:
-        return str(self._callers.told())
-
-
-@jsii.implements(IStableAnyProducer)
-class _Planned:
-    def __init__(self, callers: Callers) -> None:
-        self._callers = callers
-
-    def produce(self) -> Any:
-        plan = self._callers.plan
-        told = {} if plan is None else plan.metadata()
-        return {name: _in_metadata(value) for name, value in told.items() if value is not None}
 
 
 def _in_metadata(value: float | str) -> int | str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-import jsii
-from aws_cdk import Duration, IStableAnyProducer, IStableStringProducer, Lazy
+from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
@@ -20,6 +19,7 @@ from constructs import Construct
 from resilient_runtime.controller.settings import ControllerSettings, FeedSettings, circuits_text, feeds_text
 
 from resilient_constructs import queues
+from resilient_constructs.lazies import lazy_text, lazy_value
 from resilient_constructs.monitoring import OnCall, monitor
 from resilient_constructs.places import settle
 from resilient_constructs.runtime_layer import RuntimeLayer
@@ -100,8 +100,8 @@ class CircuitController(Construct):
             memory_size=_MEMORY,
             environment={
                 **settings.to_env(),
-                "RESILIENT_FEEDS": _text(lambda: feeds_text(tuple(self._feeds))),
-                "RESILIENT_CIRCUITS": _text(lambda: circuits_text(tuple(self._told))),
+                "RESILIENT_FEEDS": lazy_text(lambda: feeds_text(tuple(self._feeds))),
+                "RESILIENT_CIRCUITS": lazy_text(lambda: circuits_text(tuple(self._told))),
             },
             description="Pauses consumers while their downstream's circuit is open",
             role=self.role,
@@ -134,7 +134,7 @@ class CircuitController(Construct):
                 self,
                 "MappingsPolicy",
                 policy_name="mappings",
-                policy_document=Lazy.any(_Produced(self._mappings_policy)),
+                policy_document=lazy_value(self._mappings_policy),
                 roles=[self.role.role_name],
             )
         self._feeds.append(FeedSettings(mapping_id, tuple(downstreams), concurrency))
@@ -211,29 +211,6 @@ class CircuitController(Construct):
     def _arn(service: str, resource: str) -> str:
         words = pseudo()
         return f"arn:{words.partition}:{service}:{words.region}:{words.account}:{resource}"
-
-
-@jsii.implements(IStableStringProducer)
-class _Text:
-    def __init__(self, write: Callable[[], str]) -> None:
-        self._write = write
-
-    def produce(self) -> str:
-        return self._write()
-
-
-@jsii.implements(IStableAnyProducer)
-class _Produced:
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._make = make
-
-    def produce(self) -> Any:
-        return self._make()
-
-
-def _text(write: Callable[[], str]) -> str:
-    # Lazy, as consumers come later; one call back into Python per controller, not per consumer.
-    return Lazy.string(_Text(write))
 
 
 @cache

@@ -77,7 +77,7 @@ BREAKER: tuple[Limit, ...] = (
     _breaker("slow_call_rate", 0.01, 1, _SHARE, 0.5),
     _breaker("slow_after", 0.001, 900, "seconds", None),
     _breaker("window", 10, 3600, "seconds", 30),
-    _breaker("minimum_calls", 1, 1_000_000, "calls", 20, whole=True),
+    _breaker("minimum_calls", 1, 1_000_000, "calls", 40, whole=True),
     _breaker("recovery_time", 0.1, 86_400, "seconds", 15),
     _breaker("recovery_growth", 1, 10, "times", 2),
     _breaker("longest_recovery_time", 0.1, 86_400, "seconds", 120),

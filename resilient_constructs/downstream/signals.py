@@ -6,7 +6,7 @@ from resilient_runtime.settings import METRICS_NAMESPACE
 
 from resilient_constructs.monitoring import Lane, Metric, MissingData, Panel, Section, Severity, Signal
 
-__all__ = ["circuit_section", "circuit_signals", "controller_signals"]
+__all__ = ["circuit_section", "circuit_signals", "controller_signals", "downstream_section"]
 
 RECONCILE_SECONDS = 120
 """How often each circuit's state is told, and drift of mappings repaired."""
@@ -82,5 +82,42 @@ def controller_signals(function_name: str, *, dead_letter_queue_name: str) -> tu
             ),
             threshold=1,
             severity=Severity.TICKET,
+        ),
+    )
+
+
+def downstream_section(title: str, *, downstream: str, function_name: str) -> Section:
+    """What the dashboard shows of a downstream as one consumer sees it: calls, failures, time taken.
+
+    :param downstream: the downstream's name, under which the runtime counts
+    """
+
+    def called(name: str, statistic: str, label: str) -> Metric:
+        return Metric(
+            namespace=METRICS_NAMESPACE,
+            name=name,
+            dimensions={"FunctionName": function_name, "Downstream": downstream},
+            statistic=statistic,
+            label=label,
+        )
+
+    return Section(
+        title=title,
+        lane=Lane.DOWNSTREAM,
+        panels=(
+            Panel(
+                title="Calls and failures",
+                left=(
+                    called("DownstreamDuration", "SampleCount", "calls"),
+                    called("DownstreamFailed", "Sum", "failed"),
+                ),
+            ),
+            Panel(
+                title="How long a call takes (ms)",
+                left=(
+                    called("DownstreamDuration", "p50", "median"),
+                    called("DownstreamDuration", "p99", "99 of 100"),
+                ),
+            ),
         ),
     )

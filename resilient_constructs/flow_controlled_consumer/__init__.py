@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .construct import FlowControlledConsumer
+from .lanes import Lane, UrgentLane
 
-__all__ = ["FlowControlledConsumer"]
+__all__ = ["FlowControlledConsumer", "Lane", "UrgentLane"]

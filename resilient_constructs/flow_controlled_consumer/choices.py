@@ -5,18 +5,15 @@ Plain values in, plain values out: everything that can be told wrong at once is 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from resilient_constructs.downstream import Circuits, Downstream
-from resilient_constructs.downstream.limits import SCALING_PAGE
 from resilient_constructs.limits import Faults
 from resilient_constructs.resilient_function import ContainerHealth
+from resilient_constructs.resilient_function.consuming import Consuming
 from resilient_constructs.resilient_function.limits import TIMEOUT
 from resilient_constructs.tokens import is_token
 
-from .consuming import Consuming
 from .limits import (
     ALARM_AGE,
     BATCH_SIZE,
@@ -24,7 +21,6 @@ from .limits import (
     BATCH_SIZE_WITHOUT_WINDOW,
     BATCH_WINDOW,
     CONFIGURE_PAGE,
-    DEAD_LETTER_PAGE,
     MAX_CONCURRENCY,
     MAX_RECEIVE_COUNT,
     QUEUE_PAGE,
@@ -36,15 +32,8 @@ from .limits import (
 __all__ = [
     "Chosen",
     "Warned",
-    "check_circuits",
-    "check_dead_letters",
-    "check_given_queue",
-    "check_kind",
-    "check_source",
     "choose",
     "choose_health",
-    "circuits_of",
-    "filter_criteria",
     "warn_of",
 ]
 
@@ -128,56 +117,6 @@ def choose_health(health: ContainerHealth | None, receives: float) -> ContainerH
     if is_token(receives) or receives > 1:
         return health
     return replace(health or ContainerHealth(), exit=False)
-
-
-def check_source(
-    faults: Faults, *, handler: object, function: object, only_handlers: Mapping[str, object]
-) -> None:
-    """Note when there is no code to call, or two, or settings that a given function would not get."""
-    if (handler is None) == (function is None):
-        both = "both" if handler is not None else "neither"
-        faults.add("handler, function", both, "exactly one of the two", CONFIGURE_PAGE)
-    elif function is not None:
-        _check_unused(faults, only_handlers, "set it on the given function itself", CONFIGURE_PAGE)
-
-
-def _check_unused(faults: Faults, settings: Mapping[str, object], remedy: str, page: str) -> None:
-    """Note every setting that was given and would be ignored in silence."""
-    for prop, value in settings.items():
-        if value is not None:
-            faults.add(prop, value if isinstance(value, int | float | str) else "given", remedy, page)
-
-
-def check_given_queue(faults: Faults, *, ignored: Mapping[str, object]) -> None:
-    """Note settings that a given queue would not get."""
-    _check_unused(faults, ignored, "set it on the given queue itself", QUEUE_PAGE)
-
-
-def circuits_of(downstreams: Sequence[Downstream]) -> Circuits | None:
-    """Where the circuits of these downstreams are shared; None where none has a breaker."""
-    return next((each.circuits for each in downstreams if each.circuits is not None), None)
-
-
-def check_circuits(faults: Faults, downstreams: Sequence[Downstream]) -> None:
-    """Note breakers whose circuits live in several tables: a function knows one."""
-    guarded = [each for each in downstreams if each.circuits is not None]
-    if len({id(each.circuits) for each in guarded}) > 1:
-        names = ", ".join(each.node.path for each in guarded)
-        faults.add("downstream", names, "downstreams with a breaker of one stack", SCALING_PAGE)
-
-
-def check_dead_letters(faults: Faults, handler: object, dead_letter_queue: object) -> None:
-    """Note a handler that would have nowhere to put what it rejects."""
-    if handler is not None and dead_letter_queue is None:
-        faults.add("dead_letter_queue", None, "that of the given queue, for what is rejected", QUEUE_PAGE)
-
-
-def check_kind(faults: Faults, *, fifo: bool, dead_letters_fifo: bool) -> None:
-    """Note a dead-letter queue of the other kind than its source, which SQS refuses at deployment."""
-    if fifo != dead_letters_fifo:
-        kinds = {True: "a FIFO queue", False: "a standard queue"}
-        allowed = f"{kinds[fifo]} like its source"
-        faults.add("dead_letter_queue", kinds[dead_letters_fifo], allowed, DEAD_LETTER_PAGE)
 
 
 def _check_batch(faults: Faults, size: float, window: float, *, fifo: bool) -> None:
@@ -307,13 +246,3 @@ def warn_of(chosen: Chosen, consuming: Consuming, *, has_dead_letter_queue: bool
             )
         )
     return warned
-
-
-def filter_criteria(filters: Sequence[Mapping[str, object]]) -> dict[str, object] | None:
-    """Event patterns as the event source mapping wants them: as JSON text.
-
-    https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html
-    """
-    if not filters:
-        return None
-    return {"filters": [{"pattern": json.dumps(pattern)} for pattern in filters]}

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from aws_cdk import Annotations, Duration
-from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from resilient_constructs import queues
-from resilient_constructs.downstream import Downstream, pause_source
+from resilient_constructs.buckets import make_bucket
+from resilient_constructs.downstream import Downstream
+from resilient_constructs.downstream.guarding import check_circuits, circuits_of
 from resilient_constructs.limits import Faults
-from resilient_constructs.monitoring import OnCall, monitor
+from resilient_constructs.monitoring import OnCall
 from resilient_constructs.places import settle
 from resilient_constructs.resilient_function import (
     ContainerHealth,
@@ -27,21 +27,16 @@ from resilient_constructs.resilient_function import (
     ResilientFunction,
     Secret,
 )
+from resilient_constructs.resilient_function.consuming import check_source, expected, read_function
 from resilient_constructs.resilient_function.settings import check_settings
-from resilient_constructs.stores import QueueStore
 from resilient_constructs.tokens import seconds
 
-from . import choices
-from .consuming import (
-    expected,
-    let_poll,
-    read_function,
-    read_redrive,
-    read_visibility,
-)
-from .limits import ALARM_AGE
+from .choices import choose, choose_health, warn_of
+from .eviction import check_eviction, let_archive, settings_of, warn_of_eviction
+from .given import read_queues, receives_of
+from .lanes import Lane, UrgentLane, check_lanes, make_queues, split, take_all
+from .limits import ALARM_AGE, CONFIGURE_PAGE
 from .measured import MeasuredConsumer
-from .signals import Emitted, downstream_section
 from .watching import watch
 
 __all__ = ["FlowControlledConsumer"]
@@ -74,7 +69,8 @@ class FlowControlledConsumer(MeasuredConsumer):
         Default: it does not wait
     :param visibility_timeout: how long a received message stays hidden. Default: six times the function's
         timeout plus the window, at most 12 hours
-    :param max_receive_count: receives after which a message goes to the dead-letter queue. Default: 10
+    :param max_receive_count: receives after which a message goes to the dead-letter queue, from a handler
+        with the reason of its last failure. Default: 10
     :param fifo: whether the queue made here keeps the order within a message group. Default: no
     :param encryption_key: a customer key for the queues made here. Default: keys of SQS (SSE-SQS)
     :param filters: event filter patterns; a message that matches none is **deleted** unread. Default: none
@@ -92,6 +88,13 @@ class FlowControlledConsumer(MeasuredConsumer):
     :param configuration: parameters and secrets that the handler reads by name
     :param idempotency: where it is remembered which messages are done, so that one that comes twice is
         handled once. Default: nothing is remembered
+    :param evict_after: the age, since it was sent, at which a message is not worth doing any more: instead of
+        being handled it is moved to ``archive``, whole, with a metric, an EventBridge event and an alarm.
+        Default: nothing is ever too old
+    :param archive: a bucket of yours to keep them in, under a prefix of this consumer. Default: one is made,
+        and kept when the stack is deleted
+    :param urgent_lane: a second queue before the same function, with a part of its concurrency set aside:
+        ``consumer.urgent``. Default: all messages wait in one queue
     :param alarm_when_older_than: the age of the oldest message that wakes someone. Default: 15 minutes
     :param on_call: whom the alarms tell. Default: they tell nobody
     :raises ValueError: when values are impossible; all faults at once
@@ -127,15 +130,18 @@ class FlowControlledConsumer(MeasuredConsumer):
         redact: Redaction | None = None,
         configuration: Sequence[Parameter | Secret] = (),
         idempotency: Idempotency | None = None,
+        evict_after: Duration | None = None,
+        archive: s3.IBucket | None = None,
+        urgent_lane: UrgentLane | None = None,
         alarm_when_older_than: Duration | None = None,
         on_call: OnCall | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         settle(self, scope, construct_id)
         downstreams = (downstream,) if isinstance(downstream, Downstream) else tuple(downstream or ())
+        too_old = None if evict_after is None else seconds(evict_after, default=0)
         faults = Faults(f"FlowControlledConsumer {construct_id!r}")
-        redrive: sqs.DeadLetterQueue | None = None
-        choices.check_source(
+        check_source(
             faults,
             handler=handler,
             function=function,
@@ -151,34 +157,27 @@ class FlowControlledConsumer(MeasuredConsumer):
                 "configuration": configuration or None,
                 "idempotency": idempotency,
             },
+            page=CONFIGURE_PAGE,
         )
         if handler is not None:
             handler.check(faults, mode="messages")
-        if queue is not None:
-            choices.check_given_queue(
-                faults,
-                ignored={
-                    "visibility_timeout": visibility_timeout,
-                    "max_receive_count": max_receive_count,
-                    "fifo": fifo or None,
-                    "encryption_key": encryption_key,
-                },
-            )
-            fifo = queue.fifo
-            encryption_key = queues.facts_of(queue).key
-            redrive = read_redrive(queue)
-            dead_letter_queue = dead_letter_queue or (None if redrive is None else redrive.queue)
-            choices.check_dead_letters(faults, handler, dead_letter_queue)
-        elif dead_letter_queue is not None:
-            choices.check_kind(faults, fifo=fifo, dead_letters_fifo=queues.facts_of(dead_letter_queue).fifo)
-        choices.check_circuits(faults, downstreams)
+        given = read_queues(
+            faults,
+            handler=handler,
+            queue=queue,
+            dead_letter_queue=dead_letter_queue,
+            fifo=fifo,
+            encryption_key=encryption_key,
+            only_own={"visibility_timeout": visibility_timeout, "max_receive_count": max_receive_count},
+        )
+        check_circuits(faults, downstreams)
         consuming = expected(timeout, reserved_concurrency) if function is None else read_function(function)
-        chosen = choices.choose(
+        chosen = choose(
             faults,
             consuming=consuming,
-            given_visibility=None if queue is None else read_visibility(queue),
+            given_visibility=given.visibility,
             own_queue=queue is None,
-            fifo=fifo,
+            fifo=given.fifo,
             downstreams=[
                 each.unpaced_concurrency if handler is None else each.max_concurrency for each in downstreams
             ],
@@ -188,6 +187,15 @@ class FlowControlledConsumer(MeasuredConsumer):
             visibility=None if visibility_timeout is None else seconds(visibility_timeout, default=0),
             max_receive_count=max_receive_count,
             alarm_age=seconds(alarm_when_older_than, default=ALARM_AGE.default or 0),
+        )
+        check_lanes(faults, urgent_lane, chosen.concurrency, queue=queue)
+        check_eviction(
+            faults,
+            evict_after=too_old,
+            archive=archive,
+            queue=queue,
+            is_ours=function is None,
+            window=chosen.window,
         )
         if handler is not None:
             check_settings(
@@ -204,30 +212,24 @@ class FlowControlledConsumer(MeasuredConsumer):
         faults.raise_any()
 
         self.max_concurrency = chosen.concurrency
-        """How many invocations may run at once."""
+        """How many invocations may run at once, those of an urgent lane included."""
         self.visibility_timeout_seconds = chosen.visibility
         """How long a received message stays hidden; None where that of a given queue cannot be read."""
-        queue_name = None
-        if queue is None:
-            name = queues.name_queue(self, fifo=fifo)
-            dead_letter_queue = dead_letter_queue or queues.make_dead_letter_queue(
-                self, "DeadLetterQueue", source=name, fifo=fifo, encryption_key=encryption_key
-            )
-            queue = queues.make_queue(
-                self,
-                "Queue",
-                name=name,
-                fifo=fifo,
-                visibility_timeout=chosen.visibility or 0,
-                dead_letter_queue=dead_letter_queue,
-                max_receive_count=chosen.max_receive_count,
-                encryption_key=encryption_key,
-            )
-            queue_name = name.name
-        self.queue: sqs.IQueue = queue
+        self.urgent: Lane | None = None if urgent_lane is None else Lane(self, "Urgent", fifo=given.fifo)
+        """The urgent lane, for buses and routes; None without ``urgent_lane``."""
+        made = None if queue is not None else make_queues(self, self.urgent, given=given, chosen=chosen)
+        self.queue: sqs.IQueue = made.queue if made else cast(sqs.IQueue, queue)
         """The queue that messages wait in."""
-        self.dead_letter_queue: sqs.IQueue | None = dead_letter_queue
+        self.dead_letter_queue: sqs.IQueue | None = (
+            made.dead_letter_queue if made else given.dead_letter_queue
+        )
         """Where messages are given up to; None only where a given queue has none."""
+        self.archive: s3.IBucket | None = None
+        """Where messages are kept that were too old to be done; None without ``evict_after``."""
+        eviction = None
+        if too_old is not None:
+            self.archive = archive or make_bucket(self, "Archive", given.encryption_key)
+            eviction = settings_of(self, self.archive, too_old)
         self.resilient_function: ResilientFunction | None = None
         """The function made from the handler, with its role and log group; None where one was given."""
         if handler is not None:
@@ -236,98 +238,70 @@ class FlowControlledConsumer(MeasuredConsumer):
                 "Function",
                 handler=handler,
                 mode="messages",
-                dead_letter_queue=dead_letter_queue,
+                dead_letter_queue=self.dead_letter_queue,
                 downstreams=[each.settings(chosen.concurrency) for each in downstreams],
-                circuits=choices.circuits_of(downstreams),
+                circuits=circuits_of(downstreams),
                 service=construct_id,
                 timeout=timeout,
                 memory_size=memory_size,
                 ephemeral_storage_size=ephemeral_storage_size,
                 environment=environment,
                 reserved_concurrency=reserved_concurrency,
-                health=choices.choose_health(
-                    health, chosen.max_receive_count if redrive is None else redrive.max_receive_count
+                health=choose_health(
+                    health, chosen.max_receive_count if given.receives is None else given.receives
                 ),
                 deadline_margin=deadline_margin,
                 redact=redact,
                 configuration=configuration,
                 idempotency=idempotency,
+                urgent_queue_arn=None if self.urgent is None else self.urgent.name.arn,
+                eviction=eviction,
+                max_receive_count=receives_of(given, chosen.max_receive_count if queue is None else None),
                 monitored=False,  # its signals are this construct's, see below
             )
+            if eviction is not None and self.archive is not None:
+                let_archive(self.resilient_function.role, self.archive, eviction)
         self.function: lambda_.IFunction = (
             self.resilient_function.function if self.resilient_function else cast(lambda_.IFunction, function)
         )
         """The function that consumes."""
-
-        grants = let_poll(self, self.function, queue, encryption_key, given=function is not None)
-        self.event_source_mapping = lambda_.CfnEventSourceMapping(
+        slots = split(chosen.concurrency, urgent_lane)
+        take_all(
             self,
-            "EventSourceMapping",
-            event_source_arn=queue,
-            function_name=self.function
-            if isinstance(self.function, lambda_.Function)
-            else self.function.function_arn,
-            batch_size=chosen.batch_size,
-            maximum_batching_window_in_seconds=chosen.window or None,
-            function_response_types=["ReportBatchItemFailures"],
-            scaling_config={"maximumConcurrency": chosen.concurrency},
-            metrics_config={"metrics": ["EventCount"]},
-            filter_criteria=choices.filter_criteria(filters),
+            self.urgent,
+            self.function,
+            names=made.names if made else (self.queue.queue_name,),
+            dimensions=consuming.dimensions or {"FunctionName": self.function.function_name},
+            is_ours=handler is not None,
+            key=given.encryption_key,
+            chosen=chosen,
+            slots=slots,
+            filters=filters,
+            downstreams=downstreams,
         )
-        """What takes messages from the queue and invokes the function."""
-        if function is not None:
-            # a function of ours stands after its own policy; a given one's policy may stand anywhere
-            for grant in grants:
-                grant.apply_before(self.event_source_mapping)
-        mapping_id = self.event_source_mapping.ref
-        pause_source(self, downstreams, mapping_id, max_concurrency=chosen.concurrency)
         for each in downstreams:
             each.register(self, chosen.concurrency, is_paced=handler is not None, timeout=consuming.timeout)
-        warned = choices.warn_of(chosen, consuming, has_dead_letter_queue=dead_letter_queue is not None)
-        for warning in warned:
+        warned = warn_of(chosen, consuming, has_dead_letter_queue=self.dead_letter_queue is not None)
+        for warning in (*warned, *warn_of_eviction(chosen, too_old)):
             Annotations.of(self).add_warning_v2(
                 f"resilient:FlowControlledConsumer/{warning.slug}", warning.text
             )
-        self._emitted = Emitted(
-            queue_name=queue_name or queue.queue_name,
-            dead_letter_queue_name=None if dead_letter_queue is None else dead_letter_queue.queue_name,
-            mapping_id=mapping_id,
-            function=consuming.dimensions or {"FunctionName": self.function.function_name},
-        )
-        self.alarms: Mapping[str, cloudwatch.CfnAlarm] = watch(
+        self.alarms = watch(
             self,
             construct_id,
             self._emitted,
             chosen=chosen,
+            slots=slots.ordinary,
             timeout=consuming.timeout,
             ours=self.resilient_function,
+            evicts=eviction is not None,
+            downstreams=downstreams,
             on_call=on_call,
         )
-        """The alarms by signal: ``OldestMessageAge``, ``DeadLetters``, ``FailingMessages`` …"""
-        for each in downstreams if self.resilient_function is not None else ():
-            section = downstream_section(
-                f"{construct_id} → {each.name}",
-                downstream=each.name,
-                function_name=self._emitted.function["FunctionName"],
+        if self.urgent is not None and urgent_lane is not None:
+            self.urgent.watch(
+                f"{construct_id}, urgent",
+                slots=slots.urgent,
+                alarm_age=urgent_lane.alarm_age,
+                on_call=on_call,
             )
-            monitor(self, signals=(), section=section, on_call=None)
-
-    def messages(self, *, message_group: str | None = None, deduplicate_by: str | None = None) -> QueueStore:
-        """This consumer's queue as a place for an API route to store what it accepts.
-
-        :param message_group: for a FIFO queue, the top-level body property whose value is the message group
-        :param deduplicate_by: for a FIFO queue, the top-level body property whose value is the deduplication
-            ID. Default: the request ID, so that nothing is dropped
-        """
-        return QueueStore(queue=self.queue, message_group=message_group, deduplicate_by=deduplicate_by)
-
-    def grant_send_messages(self, grantee: iam.IGrantable) -> None:
-        """Let ``grantee`` send messages, and use the queue's customer key for it; nothing else.
-
-        The CDK's own method of this name lets it look up the queue's URL and attributes as well.
-        """
-        self.queue.grant(grantee, "sqs:SendMessage")
-        key = queues.facts_of(self.queue).key
-        if key is not None:
-            # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
-            key.grant(grantee, "kms:Decrypt", "kms:GenerateDataKey")

@@ -12,12 +12,16 @@ __all__ = [
     "BATCH_WINDOW",
     "CONFIGURE_PAGE",
     "DEAD_LETTER_PAGE",
-    "FUNCTION_TIMEOUT_UNSET",
+    "EVICT_AFTER",
     "MAX_CONCURRENCY",
     "MAX_RECEIVE_COUNT",
     "QUEUE_PAGE",
+    "QUEUE_RETENTION_UNSET",
     "QUEUE_VISIBILITY_UNSET",
     "RECOMMENDED_RECEIVES",
+    "TIMESTAMP_PAGE",
+    "URGENT_ALARM_AGE",
+    "URGENT_SHARE",
     "VISIBILITY_FACTOR",
     "VISIBILITY_TIMEOUT",
 ]
@@ -62,10 +66,6 @@ MAX_RECEIVE_COUNT = Limit(
 # "We recommend setting the maxReceiveCount on your source queue's redrive policy to at least 5."
 RECOMMENDED_RECEIVES = 5
 
-# What Lambda takes when a function's timeout is not set.
-# https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
-FUNCTION_TIMEOUT_UNSET = 3
-
 # What SQS takes when a queue's visibility timeout is not set.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 QUEUE_VISIBILITY_UNSET = 30
@@ -73,4 +73,34 @@ QUEUE_VISIBILITY_UNSET = 30
 # SQS keeps nothing longer than 14 days, so an older message cannot be waited for.
 ALARM_AGE = Limit(
     prop="alarm_when_older_than", low=60, high=1_209_600, unit="seconds", page=QUEUE_PAGE, default=900
+)
+
+# "SentTimestamp: the time the message was sent to the queue"
+TIMESTAMP_PAGE = (
+    "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html"
+)
+EVICT_AFTER = Limit(
+    prop="evict_after", low=1, high=None, unit="seconds", page=TIMESTAMP_PAGE, default=None, whole=False
+)
+
+# What SQS takes when a queue's retention is not set: four days.
+QUEUE_RETENTION_UNSET = 345_600
+
+# Each lane needs the two slots that AWS wants at least; how a share falls out is said where it is split.
+URGENT_SHARE = Limit(
+    prop="urgent_lane share",
+    low=0.01,
+    high=0.99,
+    unit="of the consumer's concurrency",
+    page=MAX_CONCURRENCY.page,
+    default=0.25,
+    whole=False,
+)
+URGENT_ALARM_AGE = Limit(
+    prop="urgent_lane alarm_when_older_than",
+    low=60,
+    high=1_209_600,
+    unit="seconds",
+    page=QUEUE_PAGE,
+    default=300,
 )

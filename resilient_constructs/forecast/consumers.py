@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from resilient_runtime.batch import Batch, refuses_nothing
+from resilient_runtime.batch import Batch
+from resilient_runtime.breaker import CircuitStore, MemoryCircuits
+from resilient_runtime.breaker.equipment import guarded
 from resilient_runtime.call import Call
 from resilient_runtime.in_progress import InProgress
 from resilient_runtime.pacing import Pacer
@@ -23,9 +25,10 @@ ARN = "arn:aws:sqs:eu-west-1:111122223333:forecast"
 
 
 class RuntimeConsumer:
-    """One environment of ``resilient_runtime`` in mode ``messages``: its batch, pacing and returns.
+    """One environment of ``resilient_runtime`` in mode ``messages``: its batch, pacing, breakers and returns.
 
     :param function: the handler, ``f(body, call)``; the body is the message's number
+    :param circuits: what all environments share of the breakers' circuits. Default: this one's own
     :param timeout: seconds of the function's timeout; nothing is killed by it here, the code keeps to it
     :param random: randomness of this environment
     """
@@ -39,23 +42,37 @@ class RuntimeConsumer:
         downstreams: Sequence[DownstreamSettings],
         timeout: float,
         random: Callable[[], float],
+        circuits: CircuitStore | None = None,
     ) -> None:
         self._engine = engine
         self._timeout = timeout
         self._ends = 0.0
         clock = engine.clock
         self.pacer = Pacer(clock=clock, random=random, sleep=engine.sleep)
+        lines = StatusLines(service="forecast", function_name="forecast", clock=clock)
+        untold = _Untold(_nothing)
+        # As the runtime has it: the breaker around the pace, for who is refused need not wait for a turn.
+        boundary = guarded(
+            downstreams,
+            self.pacer,
+            store=circuits or MemoryCircuits(),
+            lines=lines,
+            tell=untold,
+            random=random,
+        )
         self._batch = Batch(
             function,
             dead_letters=_Nowhere(),
-            lines=StatusLines(service="forecast", function_name="forecast", clock=clock),
-            tell=_Untold(_nothing),
+            lines=lines,
+            tell=untold,
             downstreams={one.name: one for one in downstreams},
-            boundary=self.pacer,
+            boundary=boundary,
             guard=self,
             in_progress=InProgress(),
-            refuses=refuses_nothing,
+            refuses=boundary.refuses,
             returns=Returns(_Visibility(queue), clock=clock, random=random, heed=self.pacer.heed),
+            sleep=engine.sleep,
+            random=random,
         )
 
     def __call__(self, messages: Sequence[Message]) -> set[int]:

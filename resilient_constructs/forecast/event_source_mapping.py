@@ -46,6 +46,13 @@ class EventSourceMapping:
         self._allowed = min(FIRST, self.max_concurrency)
         self.queue.on_message = self.poll
 
+    def change(self, max_concurrency: int) -> None:
+        """Hold it to another maximum from now on; to 0 while it is disabled. What runs is not ended by it."""
+        self.max_concurrency = max_concurrency
+        # A mapping that is enabled again begins anew.
+        self._allowed = min(self._allowed or FIRST, max_concurrency)
+        self.poll()
+
     def poll(self) -> None:
         """Receive what is there, as far as it may be worked on at once."""
         while self.queue.waiting:
@@ -75,7 +82,7 @@ class EventSourceMapping:
 
         def grown() -> None:
             self._growing = False
-            self._allowed += 1
+            self._allowed = min(self._allowed + 1, self.max_concurrency)
             self.poll()
 
         self.engine.after(1 / A_SECOND, grown)

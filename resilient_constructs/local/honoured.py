@@ -73,6 +73,7 @@ HONOURED: Mapping[str, frozenset[str]] = {
         "AWS::CloudWatch::Alarm": "",
         "AWS::CloudWatch::CompositeAlarm": "",
         "AWS::CloudWatch::Dashboard": "",
+        "AWS::DynamoDB::Table": "AttributeDefinitions BillingMode KeySchema StreamSpecification TableName",
         "AWS::Events::Archive": "ArchiveName EventPattern SourceArn",
         "AWS::Events::Connection": "AuthParameters AuthorizationType Name",
         "AWS::Events::EventBus": "Name",
@@ -83,11 +84,13 @@ HONOURED: Mapping[str, frozenset[str]] = {
         "AWS::IAM::Role": (
             "AssumeRolePolicyDocument ManagedPolicyArns Path PermissionsBoundary Policies RoleName"
         ),
+        "AWS::Kinesis::Stream": "Name ShardCount",
         "AWS::KMS::Alias": "AliasName TargetKeyId",
         "AWS::KMS::Key": "Enabled KeyPolicy KeySpec KeyUsage",
         "AWS::Lambda::EventInvokeConfig": "DestinationConfig FunctionName MaximumRetryAttempts Qualifier",
         "AWS::Lambda::EventSourceMapping": (
-            "BatchSize Enabled EventSourceArn FilterCriteria FunctionName FunctionResponseTypes ScalingConfig"
+            "BatchSize Enabled EventSourceArn FilterCriteria FunctionName FunctionResponseTypes "
+            "ScalingConfig StartingPosition"
         ),
         "AWS::Lambda::Function": (
             "Code DeadLetterConfig Environment FunctionName Handler Layers LoggingConfig PackageType "
@@ -141,6 +144,12 @@ DIFFERENT: Mapping[str, Mapping[str | None, str]] = {
     "AWS::CloudWatch::Dashboard": {
         None: "it is stored; nothing draws it, and most of its metrics do not exist"
     },
+    "AWS::DynamoDB::Table": {
+        "PointInTimeRecoverySpecification": "there is no backup, and nothing to restore from",
+        "SSESpecification": _NO_ENCRYPTION,
+        "TimeToLiveSpecification": "no item expires by itself",
+        "ProvisionedThroughput": "no throughput limit applies",
+    },
     "AWS::Events::Archive": {"RetentionDays": "events are kept until the local AWS stops"},
     "AWS::Events::Connection": {
         "InvocationConnectivityParameters": "the endpoint is called from this machine's network",
@@ -159,7 +168,12 @@ DIFFERENT: Mapping[str, Mapping[str | None, str]] = {
         "MaximumEventAgeInSeconds": "waits between attempts are shorter than a minute"
     },
     "AWS::Lambda::EventSourceMapping": {
+        "BisectBatchOnFunctionError": "a stream's batch that fails comes again whole",
+        "DestinationConfig": "what a table's stream gives up is sent there, what Kinesis gives up is not",
+        "MaximumRecordAgeInSeconds": "a table's stream gives up records that are too old, Kinesis does not",
+        "MaximumRetryAttempts": "a stream's batch that fails comes again until it succeeds or is too old",
         "MetricsConfig": "the mapping emits no metrics",
+        "ParallelizationFactor": "a stream is read one batch after the other",
         "MaximumBatchingWindowInSeconds": "a batch is what is there, nothing waits for more",
         "ProvisionedPollerConfig": "there are no pollers to provision",
     },

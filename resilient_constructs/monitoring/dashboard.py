@@ -15,12 +15,12 @@ from dataclasses import replace
 from typing import cast
 from weakref import WeakKeyDictionary
 
-import jsii
-from aws_cdk import Aws, Fn, IStableListProducer, IStableStringProducer, Lazy, Stack
+from aws_cdk import Aws, Fn, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_logs as logs
 from constructs import Construct, RootConstruct
 
+from resilient_constructs.lazies import lazy_names, lazy_text
 from resilient_constructs.places import stack_of
 
 from .layout import Shown, layout, widget_count
@@ -45,24 +45,6 @@ def show(scope: Construct, section: Section, alarms: Sequence[cloudwatch.CfnAlar
     shelf.add(section, alarms)
 
 
-@jsii.implements(IStableStringProducer)
-class _Text:
-    def __init__(self, write: Callable[[], str]) -> None:
-        self._write = write
-
-    def produce(self) -> str:
-        return self._write()
-
-
-@jsii.implements(IStableListProducer)
-class _Names:
-    def __init__(self, read: Callable[[], list[str]]) -> None:
-        self._read = read
-
-    def produce(self) -> list[str]:
-        return self._read()
-
-
 class _Shelf:
     """The dashboards and saved queries of one stack."""
 
@@ -71,6 +53,7 @@ class _Shelf:
         self._boards: list[_Board] = []
         self._everything = _Searches(stack, SAVED, self._names_of)
         self._work = _Searches(stack, SAVED_OF_WORK, self._names_of)
+        self._asked_for: dict[str, _Searches] = {}
         self._log_groups: list[Searched] = []
         self._names: list[str] = []
 
@@ -83,6 +66,11 @@ class _Shelf:
             self._everything.add(log_group)
             if section.lane is Lane.WORK:
                 self._work.add(log_group)
+            for construct_id, saved in section.queries.items():
+                if construct_id not in self._asked_for:
+                    only = {construct_id: saved}
+                    self._asked_for[construct_id] = _Searches(self._stack, only, self._names_of)
+                self._asked_for[construct_id].add(log_group)
 
     def _names_of(self, log_groups: Sequence[Searched]) -> list[str]:
         """The names of some of the log groups; all that are not known yet are read together."""
@@ -112,7 +100,7 @@ class _Searches:
 
     def _save(self, log_groups: list[Searched], *, number: int) -> None:
         # the list still grows; it is read when the template is written
-        names = Lazy.list(_Names(lambda: self._names_of(log_groups)))
+        names = lazy_names(lambda: self._names_of(log_groups))
         folder = Aws.STACK_NAME
         for construct_id, saved in self._queries.items():
             logs.CfnQueryDefinition(
@@ -133,7 +121,7 @@ class _Board:
         self._sections: list[tuple[Section, Sequence[cloudwatch.CfnAlarm]]] = []
         self._widgets = 5  # the title and the logs
         self._number = number
-        body = Lazy.string(_Text(self._body))
+        body = lazy_text(self._body)
         cloudwatch.CfnDashboard(stack, _numbered(f"{_PREFIX}Dashboard", number), dashboard_body=body)
 
     def has_room_for(self, section: Section) -> bool:

@@ -15,6 +15,7 @@ __all__ = [
     "DEADLINES",
     "LEAKS",
     "NEVER_COMPLETED",
+    "POISON",
     "SAVED",
     "SAVED_OF_WORK",
     "STORY",
@@ -67,8 +68,18 @@ WENT_WRONG = SavedQuery(
     query="""fields @timestamp, service, status, attempt, reason, error, correlation_id
 | filter status in ["FAILED", "REJECTED", "DEADLINE", "CIRCUIT"]
     or status in ["LEAK", "STALE", "UNCONFIGURED", "NOT_REMEMBERED"]
+    or status in ["EVICTED", "NOT_ARCHIVED", "EVICTION_NOT_TOLD"]
+    or status in ["POISONED", "NOT_KEPT", "EXPIRED"]
 | sort @timestamp desc
 | limit 100""",
+)
+
+POISON = SavedQuery(
+    name="Which records are poison, and why",
+    query="""filter status in ["POISONED", "PARKED", "NOT_KEPT", "RESOLVED", "EXPIRED"]
+| fields @timestamp, service, status, shard, sequence_number, reason, error, correlation_id, @message
+| sort @timestamp desc
+| limit 1000""",
 )
 
 SAVED = {"StoryQuery": STORY, "NeverCompletedQuery": NEVER_COMPLETED}

@@ -173,9 +173,12 @@ class Section:
     :param panels: its graphs, top to bottom
     :param log_groups: the log groups that the stack's saved queries search. A name, or the group itself,
         whose name is then read together with all others
+    :param queries: what the stack saves besides, over the log groups of all sections that ask for it, by
+        construct ID
     """
 
     title: str
     lane: Lane
     panels: tuple[Panel, ...]
     log_groups: tuple[str | LogGroup, ...] = field(default=())
+    queries: Mapping[str, SavedQuery] = field(default_factory=dict)

@@ -74,9 +74,11 @@ def _series(measured: Sequence[Metric | Math], axis: str, first: int) -> list[li
 
 
 def _math_rows(math: Math, axis: str, *, prefix: str) -> list[list[Any]]:
-    # ids are unique per widget in CloudWatch, per expression here
-    names = "|".join(re.escape(name) for name in math.metrics)
-    expression = re.sub(rf"\b(?:{names})\b", lambda found: prefix + found[0], math.expression)
+    expression = math.expression
+    if math.metrics:
+        # ids are unique per widget in CloudWatch, per expression here
+        names = "|".join(re.escape(name) for name in math.metrics)
+        expression = re.sub(rf"\b(?:{names})\b", lambda found: prefix + found[0], expression)
     result = {
         "expression": expression,
         "label": math.label,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from resilient_runtime.settings import DownstreamSettings, Mode
+from resilient_runtime.settings import DownstreamSettings, Mode, StreamSettings
 
 from resilient_constructs.limits import Faults
 
@@ -14,6 +14,7 @@ from .limits import (
     ASYNC_PAGE,
     CONCURRENCY_PAGE,
     ENVIRONMENT_SIZE,
+    KINESIS_PAGE,
     OLDEST_PYTHON_MINOR,
     RESERVED_VARIABLES,
     RUNTIMES_PAGE,
@@ -28,6 +29,7 @@ __all__ = [
     "check_asynchronous",
     "check_circuits",
     "check_environment",
+    "check_messages_only",
     "check_mode",
     "check_runtime",
 ]
@@ -49,18 +51,29 @@ def check_runtime(faults: Faults, runtime: str) -> None:
 
 
 def check_mode(
-    faults: Faults, mode: Mode, dead_letter_queue: sqs.IQueue | None, *, asynchronous: bool
+    faults: Faults,
+    mode: Mode,
+    dead_letter_queue: sqs.IQueue | None,
+    stream: StreamSettings | None,
+    *,
+    asynchronous: bool,
 ) -> None:
-    """Note an unknown mode, and messages that would have nowhere to go when they are rejected."""
-    if mode not in ("event", "messages"):
-        faults.add("mode", mode, "'event' or 'messages'", SQS_PAGE)
+    """Note an unknown mode, and messages or records that would have nowhere to go when they are rejected."""
+    if mode not in ("event", "messages", "records"):
+        faults.add("mode", mode, "'event', 'messages' or 'records'", SQS_PAGE)
     elif mode == "messages" and dead_letter_queue is None:
         faults.add("dead_letter_queue", None, "a queue for rejected messages in mode 'messages'", SQS_PAGE)
     elif mode == "event" and dead_letter_queue is not None:
         allowed = "None in mode 'event', which rejects nothing; asynchronous=True has a queue of its own"
         faults.add("dead_letter_queue", "a queue", allowed, ASYNC_PAGE)
-    if mode == "messages" and asynchronous:
-        faults.add("asynchronous", True, "False in mode 'messages', where Lambda polls SQS", SQS_PAGE)
+    elif mode == "records" and dead_letter_queue is not None:
+        allowed = "None in mode 'records', whose poison store is in stream"
+        faults.add("dead_letter_queue", "a queue", allowed, KINESIS_PAGE)
+    if (mode == "records") != (stream is not None):
+        allowed = "where poison is kept, in mode 'records' and only there"
+        faults.add("stream", None if stream is None else "given", allowed, KINESIS_PAGE)
+    if mode != "event" and asynchronous:
+        faults.add("asynchronous", True, f"False in mode {mode!r}, where Lambda polls", SQS_PAGE)
 
 
 def check_circuits(faults: Faults, downstreams: Sequence[DownstreamSettings], *, has_circuits: bool) -> None:
@@ -69,6 +82,13 @@ def check_circuits(faults: Faults, downstreams: Sequence[DownstreamSettings], *,
     if guarded and not has_circuits:
         allowed = f"the circuits of the downstreams with a breaker ({', '.join(guarded)})"
         faults.add("circuits", None, allowed, CONCURRENCY_PAGE)
+
+
+def check_messages_only(faults: Faults, mode: Mode, settings: Mapping[str, object]) -> None:
+    """Note what would be ignored in silence where no queue's messages come one by one."""
+    for prop, value in settings.items():
+        if mode == "event" and value is not None:
+            faults.add(prop, "given", "None in mode 'event', which knows no messages", SQS_PAGE)
 
 
 def check_asynchronous(faults: Faults, **given: object) -> None:

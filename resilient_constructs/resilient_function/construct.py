@@ -13,7 +13,7 @@ from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
-from resilient_runtime.settings import DownstreamSettings, Mode, Settings
+from resilient_runtime.settings import DownstreamSettings, EvictionSettings, Mode, Settings, StreamSettings
 
 from resilient_constructs.assets import function_asset, target_for
 from resilient_constructs.limits import Faults
@@ -23,7 +23,14 @@ from resilient_constructs.queues import make_undelivered_queue
 from resilient_constructs.runtime_layer import RuntimeLayer
 from resilient_constructs.tokens import seconds
 
-from .checks import check_asynchronous, check_circuits, check_environment, check_mode, check_runtime
+from .checks import (
+    check_asynchronous,
+    check_circuits,
+    check_environment,
+    check_messages_only,
+    check_mode,
+    check_runtime,
+)
 from .code import code_of, code_of_runtime
 from .configuration import Parameter, Secret, entries_of, grant_reading
 from .defaults import default_architecture, default_runtime, default_timeout, lambda_service, megabytes
@@ -100,6 +107,10 @@ class ResilientFunction(MeasuredFunction):
         redact: Redaction | None = None,
         configuration: Sequence[Parameter | Secret] = (),
         idempotency: Idempotency | None = None,
+        urgent_queue_arn: str | None = None,
+        max_receive_count: int | None = None,
+        eviction: EvictionSettings | None = None,
+        stream: StreamSettings | None = None,
         asynchronous: bool = False,
         retry_attempts: float | None = None,
         max_event_age: Duration | None = None,
@@ -115,7 +126,7 @@ class ResilientFunction(MeasuredFunction):
 
         :param handler: the user's code
         :param mode: ``event`` calls it once per invocation with (event, context); ``messages`` once per
-            message of an SQS batch with (body, call)
+            message of an SQS batch with (body, call); ``records`` once per record of a stream
         :param dead_letter_queue: where a rejected message goes; required in mode ``messages``
         :param downstreams: the boundaries that the handler may cross
         :param circuits: where the circuits of downstreams with a breaker are shared: ``courier.circuits``
@@ -137,8 +148,16 @@ class ResilientFunction(MeasuredFunction):
         :param redact: what FAILED records hide of an event, besides what they hide always
         :param configuration: parameters and secrets that the handler reads by name, loaded when an
             environment starts and refreshed in the background; the role may read exactly these
-        :param idempotency: in mode ``messages``, where it is remembered which messages are done, so that one
+        :param idempotency: not in mode ``event``: where it is remembered which messages are done, so that one
             that comes twice is handled once. Default: nothing is remembered
+        :param urgent_queue_arn: in mode ``messages``, the queue whose messages are told as the urgent
+            lane's. Default: there is one lane only
+        :param max_receive_count: in mode ``messages``, after how many receives its queue gives a message up:
+            one that fails in the last of them goes to the dead-letter queue with its reason. Default: nobody
+            knows, and SQS moves it there as it is
+        :param eviction: in mode ``messages``, from which age a message is archived instead of handled; who
+            says so lets the role put it there. Default: none is too old
+        :param stream: in mode ``records``, where poison is kept; who says so lets the role keep it there
         :param asynchronous: whether it is invoked asynchronously (EventBridge, SNS, S3): events that fail for
             good then go to ``on_failure_queue``. Default: no
         :param retry_attempts: for asynchronous events, 0 to 2. Default: two
@@ -187,8 +206,10 @@ class ResilientFunction(MeasuredFunction):
             configuration=configuration,
             idempotency=idempotency,
         )
-        check_mode(faults, mode, dead_letter_queue, asynchronous=asynchronous)
+        check_mode(faults, mode, dead_letter_queue, stream, asynchronous=asynchronous)
         check_circuits(faults, downstreams, has_circuits=circuits is not None)
+        only_messages = {"eviction": eviction, "urgent_queue_arn": urgent_queue_arn}
+        check_messages_only(faults, mode, {**only_messages, "max_receive_count": max_receive_count})
         if not asynchronous:
             check_asynchronous(
                 faults, retry_attempts=retry_attempts, max_event_age=max_event_age, on_failure=on_failure
@@ -209,6 +230,10 @@ class ResilientFunction(MeasuredFunction):
             configuration=entries_of(configuration),
             idempotency=None if idempotency is None else idempotency.settings(""),
             circuits_table=None if circuits is None else circuits.table_name,
+            urgent_queue_arn=urgent_queue_arn,
+            eviction=eviction,
+            stream=stream,
+            max_receive_count=max_receive_count,
         )
         check_environment(faults, environment or {}, settings.to_env())
         faults.raise_any()

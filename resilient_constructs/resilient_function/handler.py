@@ -18,7 +18,11 @@ from .limits import HANDLER_PAGE
 
 __all__ = ["Handler"]
 
-_ARGUMENTS: dict[Mode, str] = {"event": "(event, context)", "messages": "(body, call)"}
+_ARGUMENTS: dict[Mode, str] = {
+    "event": "(event, context)",
+    "messages": "(body, call)",
+    "records": "(data, call)",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

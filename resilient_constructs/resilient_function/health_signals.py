@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from resilient_runtime.settings import METRICS_NAMESPACE
-
 from resilient_constructs.monitoring.signal import Math, Metric, Panel, Severity, Signal
+
+from .runtime_metric import runtime_metric
 
 __all__ = ["FULL", "full_above", "health_panel", "health_signal", "interrupted"]
 
@@ -63,15 +63,7 @@ def health_signal(function_name: str, full: float) -> Signal:
 
 def health_panel(function_name: str, full: float) -> Panel:
     """How full the fullest environment is, and how often which cure was needed."""
-    cures = tuple(
-        Metric(
-            namespace=METRICS_NAMESPACE,
-            name=name,
-            dimensions={"FunctionName": function_name},
-            label=label,
-        )
-        for name, label in _CURES.items()
-    )
+    cures = tuple(runtime_metric(function_name, name, label=label) for name, label in _CURES.items())
     return Panel(
         title="How full environments are (% of Lambda's limits)",
         left=tuple(_figures(function_name).values()),
@@ -86,22 +78,11 @@ def interrupted(function_name: str) -> Metric:
     No alarm of its own: an interrupted invocation is among the Errors, an interrupted message among the
     failing ones.
     """
-    return Metric(
-        namespace=METRICS_NAMESPACE,
-        name="DeadlineExceeded",
-        dimensions={"FunctionName": function_name},
-        label="interrupted before the timeout",
-    )
+    return runtime_metric(function_name, "DeadlineExceeded", label="interrupted before the timeout")
 
 
 def _figures(function_name: str) -> dict[str, Metric]:
     return {
-        name: Metric(
-            namespace=METRICS_NAMESPACE,
-            name=metric,
-            dimensions={"FunctionName": function_name},
-            statistic="Maximum",
-            label=label,
-        )
+        name: runtime_metric(function_name, metric, statistic="Maximum", label=label)
         for name, (metric, label) in _FIGURES.items()
     }

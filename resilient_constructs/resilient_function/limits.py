@@ -22,6 +22,7 @@ _QUOTAS = "https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.ht
 ASYNC_PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html"
 CONCURRENCY_PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"
 HANDLER_PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html"
+KINESIS_PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html"
 LOGS_PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-loggroups.html"
 RUNTIMES_PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html"
 SQS_PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html"

@@ -56,7 +56,7 @@ def is_repeated(mode: Mode, *, asynchronous: bool, retry_attempts: float | None)
 
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-retries.html
     """
-    if mode == "messages":
+    if mode != "event":
         return True
     return asynchronous and not (retry_attempts == 0 or is_token(retry_attempts))
 

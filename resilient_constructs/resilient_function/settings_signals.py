@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from resilient_runtime.settings import METRICS_NAMESPACE
-
 from resilient_constructs.monitoring.signal import Metric, Panel, Severity, Signal
+
+from .runtime_metric import runtime_metric
 
 __all__ = ["settings_panels", "settings_signals"]
 
@@ -59,10 +59,4 @@ def settings_panels(function_name: str, *, configured: bool, remembers: bool) ->
 
 
 def _counted(function_name: str, name: str, label: str | None = None) -> Metric:
-    return Metric(
-        namespace=METRICS_NAMESPACE,
-        name=name,
-        dimensions={"FunctionName": function_name},
-        period=_PERIOD,
-        label=label,
-    )
+    return runtime_metric(function_name, name, period=_PERIOD, label=label)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from resilient_runtime.settings import METRICS_NAMESPACE
-
 from resilient_constructs.monitoring.signal import (
     Comparison,
     Lane,
@@ -20,6 +18,7 @@ from resilient_constructs.monitoring.signal import (
 from resilient_constructs.tokens import is_token
 
 from .health_signals import FULL, health_panel, health_signal, interrupted
+from .runtime_metric import runtime_metric
 
 __all__ = ["async_signals", "function_panels", "function_section", "function_signals"]
 
@@ -128,7 +127,7 @@ def function_panels(
         Panel(
             title="Work: started, completed, failed, rejected",
             left=tuple(
-                _status(function_name, name) for name in ("Started", "Completed", "Failed", "Rejected")
+                runtime_metric(function_name, name) for name in ("Started", "Completed", "Failed", "Rejected")
             ),
         ),
         Panel(
@@ -186,10 +185,6 @@ def _lambda(function_name: str, name: str, statistic: str = "Sum", label: str | 
         statistic=statistic,
         label=label,
     )
-
-
-def _status(function_name: str, name: str) -> Metric:
-    return Metric(namespace=METRICS_NAMESPACE, name=name, dimensions={"FunctionName": function_name})
 
 
 def _errors(function_name: str) -> Signal:
@@ -275,7 +270,7 @@ def _unfinished(function_name: str, timeout_seconds: float, *, may_refuse: bool)
         "ids.",
         metric=Math(
             expression=f"started - {finished} - started * {share:.4f}",
-            metrics={name.lower(): _status(function_name, name) for name in ("Started", *ends)},
+            metrics={name.lower(): runtime_metric(function_name, name) for name in ("Started", *ends)},
             label="started and not ended",
             period=period,
         ),

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from resilient_constructs import pages
+
 from .story import Resource, Story
 from .words import NAMES
 
@@ -130,34 +132,15 @@ def _mark_failure(plot: go.Figure, story: Story) -> None:
 
 
 def _dress(plot: go.Figure, last: int, rows: int) -> None:
-    plot.update_layout(
-        width=952,
+    pages.undecorate(
+        plot,
         height=190 * rows + 200,
+        last=last * 1.01,
         margin={"l": 58, "r": 14, "t": 34, "b": 46},
-        paper_bgcolor="white",
-        plot_bgcolor="white",
-        hovermode="x unified",
         legend={"x": 1, "xanchor": "right", "y": 1.006, "yanchor": "bottom", "orientation": "h"},
-        font={
-            "family": "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif",
-            "size": 12.5,
-            "color": "#1D2B36",
-        },
-    )
-    plot.update_xaxes(
-        showgrid=False,
-        showline=True,
-        linecolor="#C9D2DA",
-        range=[0, last * 1.01],
-        zeroline=False,
-        ticks="outside",
     )
     plot.update_xaxes(title_text="invocations", row=rows, col=1)
-    plot.update_yaxes(gridcolor="#E8EDF1", zeroline=False, rangemode="tozero", nticks=6)
     plot.update_yaxes(type="log", rangemode="normal", row=rows, col=1)
-    plot.update_annotations(
-        selector={"xanchor": "center", "yanchor": "bottom"}, x=0, xanchor="left", font_size=14
-    )
 
 
 def _last_invocation(story: Story) -> int:

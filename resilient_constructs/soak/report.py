@@ -8,7 +8,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-import plotly.io
+from resilient_constructs import pages
 
 from .plots import figure
 from .story import Story
@@ -22,19 +22,11 @@ def write_report(story: Story, path: Path) -> None:
 
     :raises OSError: when the file cannot be written
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_report(story), encoding="utf-8")
+    pages.write(render_report(story), path)
 
 
 def render_report(story: Story) -> str:
     """The report as HTML; plotly's script is in it, nothing is fetched."""
-    plots = plotly.io.to_html(
-        figure(story),
-        full_html=False,
-        include_plotlyjs=True,
-        div_id="plots",
-        config={"displayModeBar": False, "responsive": False},
-    )
     headline, rest = verdict(story)
     kind = "verdict" if story.clean else "verdict bad"
     style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
@@ -51,7 +43,7 @@ limits: {escape(engine_line(story))}.</p>
 {_listed(left_behind, [culprit_line(one) for one in story.culprits])}
 {_listed("To be known", story.notes)}
 {_error(story)}
-<section class="plots"><h2>Invocation by invocation</h2>{plots}</section>
+<section class="plots"><h2>Invocation by invocation</h2>{pages.embed(figure(story))}</section>
 <footer>{_footer(story)}</footer>
 </body></html>
 """
@@ -67,8 +59,8 @@ def _resources(story: Story) -> str:
 
 
 def _listed(title: str, items: Sequence[str]) -> str:
-    listed = "".join(f"<li>{escape(one)}</li>" for one in items)
-    return f"<h2>{escape(title)}</h2><ul>{listed}</ul>" if listed else ""
+    listed = pages.items(items)
+    return f"<h2>{escape(title)}</h2>{listed}" if listed else ""
 
 
 def _error(story: Story) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .batch import Batch, DeadLetters, refuses_nothing
+from .batch import Batch, DeadLetters
 from .call import Boundary, Call
 from .chance import uniform
 from .claim_check import made_whole
@@ -18,9 +18,11 @@ from .diagnostics import Diagnostics
 from .handler_lookup import Handler, find_handler, folder_of
 from .health.caretaker import Caretaker as HealthCaretaker
 from .in_progress import InProgress
+from .last_receive import LastReceive
 from .late_returns import LateReturns
 from .lifecycle import Caretaker, Guard, NoCaretaker, around
 from .per_event import per_event
+from .refusals import refuses_nothing
 from .reserve import Reserve
 from .settings import DownstreamSettings, Settings
 from .status import StatusLines, Teller
@@ -28,8 +30,12 @@ from .stores.dead_letters import DeadLetterQueue
 
 if TYPE_CHECKING:
     from .breaker import CircuitStore, GuardedBoundary
+    from .evictions import Archive, Evictions, TellsEvents
     from .pacing import Pacer
+    from .rare_records import RareRecords
     from .returning import ChangesVisibility, Returns
+    from .streams.batch import ParkedKeys
+    from .streams.keeping import PoisonStore
 
 __all__ = ["build", "print_line"]
 
@@ -59,6 +65,10 @@ def build(
     guard: Guard | None = None,
     circuits: CircuitStore | None = None,
     visibility: ChangesVisibility | None = None,
+    archive: Archive | None = None,
+    bus: TellsEvents | None = None,
+    poison: PoisonStore | None = None,
+    parked_keys: ParkedKeys | None = None,
     random: Callable[[], float] = uniform,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Handler:
@@ -71,8 +81,12 @@ def build(
     :param guard: who interrupts the handler before its time is over. Default: as the settings say
     :param circuits: where the breakers' circuits are shared. Default: the table that the settings name
     :param visibility: where it is told when messages return. Default: the queue that they come from
+    :param archive: where evicted messages go. Default: the bucket that the settings name
+    :param bus: who is told of them. Default: the account's default event bus
+    :param poison: where a stream's poison is kept. Default: the queue and bucket that the settings name
+    :param parked_keys: where it is shared which keys wait. Default: the table that the settings name
     :param random: from 0 up to 1, for jitter. Default: the operating system's
-    :param sleep: waits for a turn. Default: ``time.sleep``
+    :param sleep: waits for a turn, and where a circuit is open. Default: ``time.sleep``
     :raises ValueError: when the settings are missing or contradict each other
     :raises HandlerNotFound: when the user's module or function does not exist
     """
@@ -81,6 +95,10 @@ def build(
         raise ValueError(
             "RESILIENT_DEAD_LETTER_QUEUE_URL is not set: in mode 'messages' a rejected message needs "
             "a queue that keeps it"
+        )
+    if settings.mode == "records" and settings.stream is None:
+        raise ValueError(
+            "RESILIENT_STREAM is not set: in mode 'records' a poison record needs a queue that keeps it"
         )
     has_breaker = any(one.breaker is not None for one in settings.downstreams)
     if has_breaker and circuits is None and not settings.circuits_table:
@@ -144,10 +162,29 @@ def build(
             guard=guard,
             in_progress=in_progress,
         )
+    elif settings.mode == "records" and settings.stream is not None:
+        # Late on purpose: no other mode needs any of it.
+        from .streams.equipment import stream_batch
+
+        work = stream_batch(
+            settings.stream,
+            _made_idempotent(function, settings, emit, about),
+            lines=lines,
+            tell=tell,
+            records=_rare_records(emit, about),
+            downstreams=downstreams,
+            boundary=boundary,
+            guard=guard,
+            in_progress=in_progress,
+            sleep=sleep,
+            poison=poison,
+            parked_keys=parked_keys,
+        ).run
     else:
         work = Batch(
             _made_idempotent(function, settings, emit, about),
-            dead_letters=dead_letters or DeadLetterQueue(settings.dead_letter_queue_url or ""),
+            dead_letters=(kept := dead_letters or DeadLetterQueue(settings.dead_letter_queue_url or "")),
+            last_receive=_last_receive(settings, kept, guard, lines, tell),
             lines=lines,
             tell=tell,
             downstreams=downstreams,
@@ -156,6 +193,10 @@ def build(
             in_progress=in_progress,
             refuses=refuses,
             returns=LateReturns(partial(_returns, visibility, clock, random, pacer)),
+            urgent_queue=settings.urgent_queue_arn,
+            evictions=_evictions(settings, archive, bus, guard, lines, emit, about),
+            sleep=sleep,
+            random=random,
         ).run
     return around(work, caretaker=caretaker, guard=guard, refresh=refresh, lines=lines, tell=tell)
 
@@ -212,6 +253,48 @@ def _returns(
     return Returns(visibility or QueueVisibility(), clock=clock, random=random, heed=heed)
 
 
+def _last_receive(
+    settings: Settings, dead_letters: DeadLetters, guard: Guard, lines: StatusLines, tell: Teller
+) -> LastReceive:
+    hurried = dead_letters.hurried() if isinstance(dead_letters, DeadLetterQueue) else None
+    return LastReceive(
+        settings.max_receive_count,
+        dead_letters=dead_letters,
+        hurried=hurried,
+        prepare=None if hurried is None else hurried.connect,
+        guard=guard,
+        lines=lines,
+        tell=tell,
+    )
+
+
+def _evictions(
+    settings: Settings,
+    archive: Archive | None,
+    bus: TellsEvents | None,
+    guard: Guard,
+    lines: StatusLines,
+    emit: Callable[[str], None],
+    about: Mapping[str, Any],
+) -> Evictions | None:
+    if settings.eviction is None:
+        return None
+    # Late on purpose: most functions do all that they are sent.
+    from .evictions import Evictions
+    from .stores.archive import DefaultBus, S3Archive
+
+    return Evictions(
+        settings.eviction,
+        consumer=settings.service,
+        archive=archive or S3Archive(settings.eviction.bucket),
+        bus=bus or DefaultBus(),
+        records=_rare_records(emit, about),
+        guard=guard,
+        clock=lines.clock,
+        shown=lines.shown,
+    )
+
+
 def _load_configuration(
     settings: Settings, emit: Callable[[str], None], about: Mapping[str, Any]
 ) -> tuple[Callable[[], None] | None, Callable[[], frozenset[str]], Callable[[], str | None]]:
@@ -238,14 +321,19 @@ def _made_idempotent(
     if settings.idempotency is None:
         return function
     from .idempotency import make_idempotent
-    from .rare_records import RareRecords
 
     return make_idempotent(
         function,
         settings.idempotency,
         function_name=about["function_name"],
-        records=RareRecords(emit=emit, **about),
+        records=_rare_records(emit, about),
     )
+
+
+def _rare_records(emit: Callable[[str], None], about: Mapping[str, Any]) -> RareRecords:
+    from .rare_records import RareRecords
+
+    return RareRecords(emit=emit, **about)
 
 
 class _Recorded:
@@ -259,6 +347,9 @@ class _Recorded:
         pass
 
     def give_up(self, call: Call, downstream: DownstreamSettings) -> None:
+        pass
+
+    def done(self, call: Call, error: BaseException | None) -> None:
         pass
 
     def leave(

@@ -12,53 +12,43 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 from .batch_budget import BatchBudget
 from .call import Boundary, Call, active_call
+from .chance import uniform
 from .circuit_open import CircuitOpen
+from .deliveries import Deliveries, Invocation, read_into
 from .in_progress import InProgress
 from .interruption import DeadlineExceeded, exceeded_in
+from .last_receive import DeadLetters, LastReceive
 from .lifecycle import Guard, Remaining, kept_ms
-from .messages import group_of, read, records_of
+from .messages import group_of, records_of
+from .refusals import Refusals
 from .reject import Reject
 from .rejection import Rejection
+from .sent_back import SentBack
 from .settings import DownstreamSettings
 from .slow_down import NoTurn
 from .status import StatusLines, Teller, describe, text_of
+from .unfinished import refuse_unfinished
 
 if TYPE_CHECKING:
+    from .evictions import Evictions
     from .late_returns import LateReturns
     from .returning import Returns
 
-__all__ = ["Batch", "DeadLetters", "refuse_unfinished", "refuses_nothing"]
+__all__ = ["Batch", "DeadLetters"]
 
 _NOT_STORED = (
     "The handler rejected this message, but the dead-letter queue did not take it, so it was returned to its "
     "queue and nothing is lost. Check sqs:SendMessage of the function's role on that queue (and the grant "
     "on its KMS key), and that the queue exists; the message is tried again."
 )
-_MOST_TOLD = 100
-_REFUSED = "circuit open"
 _IN_ORDER = "an earlier message of its group goes back, and a group keeps its order"
-
-
-class DeadLetters(Protocol):
-    """Where rejected messages are safe."""
-
-    def store(self, record: Mapping[str, Any], rejection: Rejection) -> bool:
-        """Return once the message is stored; raise when it is not known to be."""
-        ...
-
-
-class _Invocation(NamedTuple):
-    """What all messages of one batch share."""
-
-    request_id: str
-    remaining: Remaining
-    margin_ms: int
 
 
 class Batch:
@@ -75,6 +65,11 @@ class Batch:
     :param returns: when messages that go back may be received again. Default: when the visibility timeout of
         their queue ends
     :param refuses: whether a downstream's breaker would refuse a call now; asked after it refused one
+    :param urgent_queue: the ARN of the urgent lane's queue. Default: there is one lane only
+    :param evictions: archives messages that are too old to be begun. Default: none is too old
+    :param last_receive: stores messages whose receives are used up. Default: SQS moves them, without a reason
+    :param sleep: waits for so many seconds, in a slot that an open circuit leaves nothing to do
+    :param random: from 0 up to 1, for jitter
     """
 
     def __init__(
@@ -90,18 +85,26 @@ class Batch:
         in_progress: InProgress,
         refuses: Callable[[str], bool],
         returns: Returns | LateReturns | None = None,
+        urgent_queue: str | None = None,
+        evictions: Evictions | None = None,
+        last_receive: LastReceive | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        random: Callable[[], float] = uniform,
     ) -> None:
         self._function = function
         self._dead_letters = dead_letters
         self._lines = lines
         self._tell = tell
-        self._downstreams = downstreams
-        self._boundary = boundary
         self._guard = guard
         self._in_progress = in_progress
-        self._returns = returns
-        self._refuses = refuses
-        self._refusal: CircuitOpen | None = None
+        self._deliveries = Deliveries(downstreams, boundary, lines.clock, urgent_queue)
+        self._sent_back = SentBack(returns, self._deliveries, lines, tell)
+        self._evictions = evictions
+        self._last_receive = last_receive or LastReceive(
+            None, dead_letters=dead_letters, guard=guard, lines=lines, tell=tell
+        )
+        self._again = self._is_second_try = False
+        self._refusals = Refusals(refuses, lines=lines, tell=tell, sleep=sleep, random=random)
         self._budget = BatchBudget()
         self._clock = lines.clock
 
@@ -111,7 +114,7 @@ class Batch:
         :returns: Lambda's partial batch response, naming the messages to return to the queue
         :raises ValueError: when the event is no SQS batch, before any message is touched: all of it returns
         """
-        invocation = _Invocation(
+        invocation = Invocation(
             str(getattr(context, "aws_request_id", "")), remaining, kept_ms(self._guard.margin)
         )
         try:
@@ -123,65 +126,77 @@ class Batch:
             raise
         returned: list[str] = []
         stopped: set[str] = set()
-        # Only what this batch has met: a handler that seldom needs a downstream goes on without it.
-        self._refusal = None
+        self._refusals.begin()
         self._budget.begin()
-        if self._returns is not None:
-            self._returns.begin()
+        self._sent_back.begin()
+        evictions = self._evictions
+        if evictions is not None:
+            evictions.begin()
         for index, record in enumerate(records):
             group = group_of(record)
             if group is not None and group in stopped:
                 # Its predecessor comes back, so it must too, or the group would be out of order.
-                self._hold(record, _IN_ORDER, invocation, group=group)
-            elif (reason := self._no_time() or self._no_way()) is not None:
-                returned += self._hold_all(records[index:], reason, invocation)
+                self._sent_back.hold(record, _IN_ORDER, invocation, self._refusals.off(), group=group)
+            elif evictions is not None and evictions.is_due(record):
+                # Before all that a message may be held for: no time, no circuit and no turn is spent on it.
+                if self._evicted(record, invocation, evictions):
+                    continue
+                if group is not None:
+                    stopped.add(group)
+            elif (reason := self._no_time() or self._refusals.reason()) is not None:
+                returned += self._sent_back.hold_all(
+                    records[index:], reason, invocation, self._refusals.off()
+                )
                 break
-            elif self._settled(record, invocation):
+            elif self._settled(record, invocation) or self._settled_again(record, invocation):
                 continue
             elif group is not None:
                 stopped.add(group)
             returned.append(record["messageId"])
-        if returned and self._returns is not None:
-            self._delay(self._returns)
+        if evictions is not None:
+            evictions.tell()
+        guard = self._guard
+        if returned:
+            self._sent_back.tell(guard.left())
+        # Told before the wait, while there is time for it. And never near the deadline, which would be told.
+        self._refusals.end(is_idle=len(returned) == len(records), spare=guard.left() - 2 * guard.margin)
         return {"batchItemFailures": [{"itemIdentifier": one} for one in returned]}
 
-    def _delay(self, returns: Returns | LateReturns) -> None:
-        """Say when the messages that go back may come again; if that fails, they come later."""
+    def _evicted(self, record: Mapping[str, Any], invocation: Invocation, evictions: Evictions) -> bool:
+        """Whether the archive has the message, so that it may be deleted."""
+        self._in_progress.call = call = self._deliveries.plain(record, invocation)
         try:
-            returns.tell(self._guard.left())
+            with suppress(Exception):  # it is archived as it is; what tells of it then has its id alone
+                read_into(call, record)
+            after = evictions.evict(record, call)
         except Exception as error:  # noqa: BLE001
-            self._tell(self._lines.broken, "visibility", error)
+            self._tell(self._lines.broken, "eviction", error)
+            return False
+        if after is None:
+            return True
+        self._sent_back.after(record, after)
+        return False
 
-    def _no_time(self) -> str | None:
-        """Why no further message is begun in this invocation, None when one is."""
+    def _no_time(self, taken: float = 0.0) -> str | None:
+        """Why no further message is begun in this invocation, None when one is.
+
+        :param taken: seconds that it took already, if it is a second try
+        """
         guard, budget = self._guard, self._budget
         if guard.passed:
             return "the time of this invocation is over"
         left = guard.left()
-        if budget.may_begin(left, guard.margin):
+        if budget.may_begin(left, guard.margin) and left - guard.margin >= taken:
             return None
         return (
             f"{left:.2f} s are left of this invocation, {guard.margin:.2f} s of them to report in, and a "
-            f"message takes {budget.needed():.2f} s"
+            f"message takes {max(budget.needed(), taken):.2f} s"
         )
 
-    def _no_way(self) -> str | None:
-        """Why no further message is begun in this invocation: what an earlier one needed is down."""
-        refusal = self._refusal
-        if refusal is None:
-            return None
-        try:
-            if self._refuses(refusal.name):
-                return f"{_REFUSED}: an earlier message of this batch needed {text_of(refusal.name)}"
-        except Exception as error:  # noqa: BLE001  then the next message finds out by itself
-            self._tell(self._lines.broken, "breaker", error)
-        self._refusal = None
-        return None
-
-    def _settled(self, record: Mapping[str, Any], invocation: _Invocation) -> bool:
+    def _settled(self, record: Mapping[str, Any], invocation: Invocation) -> bool:
         """Whether the message may be deleted. An error of our own returns it: twice is better than never."""
         started = self._clock.ticks()
-        self._in_progress.call = call = self._plain(record, invocation)
+        self._in_progress.call = call = self._deliveries.plain(record, invocation)
         try:
             return self._settle(record, call, started)
         except Exception as error:  # noqa: BLE001
@@ -192,20 +207,36 @@ class Batch:
             if call.crossing is not None and call.crossing.wanted is not None:
                 self._budget.timeout(call.crossing.wanted)
 
+    def _settled_again(self, record: Mapping[str, Any], invocation: Invocation) -> bool:
+        """Whether a second try settles a message that fails so often that it may run out of receives."""
+        if not self._again:
+            return False
+        self._again, self._is_second_try = False, True
+        try:
+            return self._settled(record, invocation)
+        finally:
+            self._is_second_try = False
+
     def _settle(self, record: Mapping[str, Any], call: Call, started: float) -> bool:
         """Whether the message is completed or stored."""
         try:
-            body = self._read_into(call, record)
+            body = read_into(call, record)
         except Exception as error:  # noqa: BLE001  no message of SQS's own; each still gets both its records
             self._tell(self._lines.started, call)
-            self._failed(record, call, started, error)
-            return False
+            return self._failed(record, call, started, error)
+        if call.attempt >= self._last_receive.most:
+            self._last_receive.prepare()
         token = active_call.set(call)
         try:
             self._tell(self._lines.started, call)
             try:
                 self._guard.enter()
                 outcome = self._function(body, call)
+                call.boundary.done(call, None)
+            except BaseException as error:
+                # While it may still be interrupted: a verdict may have to be told to a store that hangs.
+                call.boundary.done(call, error)
+                raise
             finally:
                 self._guard.leave()
             if outcome is not None:
@@ -214,53 +245,54 @@ class Batch:
             return self._reject(record, call, reject, started)
         except CircuitOpen as refusal:
             # No failure of this message: nothing was tried, so nothing is there to be looked into.
-            self._refusal = refusal
-            # By name and state: the circuit's reason may quote an exception, and is told where it opened.
-            reason = f"{_REFUSED}: {text_of(refusal.name)} is {text_of(refusal.state)}"
-            self._hold_back(record, refusal.retry_after)
+            reason = self._refusals.add(refusal)
+            self._sent_back.after(record, refusal.retry_after, refused=call.attempt)
             self._tell(self._lines.refused, call, reason)
             return False
         except NoTurn as no_turn:
             # Neither: the downstream is well, and this environment has called it often enough.
-            self._hold_back(record, no_turn.wait)
+            self._sent_back.after(record, no_turn.wait)
             self._tell(self._lines.refused, call, f"no turn: {text_of(no_turn)}")
             return False
         except Exception as error:  # noqa: BLE001  this is where a handler's failure becomes a returned message
-            self._failed(record, call, started, error)
-            return False
+            return self._failed(record, call, started, error)
         except BaseException as error:
-            self._failed(record, call, started, error)
             if exceeded_in(error) is not None:
                 # Interrupted by ourselves: this message returns, and so do those that are not begun.
-                return False
+                return self._failed(record, call, started, error)
             # The interpreter is going down (sys.exit): the whole batch returns, and the record says why.
+            self._failed(record, call, started, error, goes_back=True)
             raise
         finally:
             active_call.reset(token)
-        if self._returns is not None:
-            self._returns.settled()
+        self._sent_back.settled()
         self._tell(self._lines.completed, call, self._clock.ticks() - started)
         return True
 
     def _failed(
-        self, record: Mapping[str, Any], call: Call, started: float, error: BaseException, **why: str
-    ) -> None:
-        if self._returns is not None:
-            try:
-                self._returns.failed(record, call, error, group_of(record))
-            except Exception as broken:  # noqa: BLE001  it then returns when its visibility timeout ends
-                self._tell(self._lines.broken, "visibility", broken)
+        self,
+        record: Mapping[str, Any],
+        call: Call,
+        started: float,
+        error: BaseException,
+        *,
+        goes_back: bool = False,
+        **why: Any,
+    ) -> bool:
+        """Whether the message is stored, as it would not be received again; if not, it goes back."""
+        seconds = self._clock.ticks() - started
+        self._sent_back.failed(record, call, error)
+        self._again = (
+            not self._is_second_try and self._no_time(seconds) is None and self._sent_back.takes_back(record)
+        )
+        if not (self._again or goes_back):
+            why |= self._last_receive.store(record, call, error)
+        is_kept = "dead_lettered" in why
+        if is_kept:
+            self._sent_back.kept(record)
         event = {"body": record.get("body"), "attributes": call.attributes}
-        self._tell(self._lines.failed, call, self._clock.ticks() - started, error, event, **why)
-
-    def _hold_back(self, record: Mapping[str, Any], after: float | None) -> None:
-        """Have a message return after some seconds; None leaves that to its queue's visibility timeout."""
-        if self._returns is None or after is None:
-            return
-        try:
-            self._returns.held(record, group_of(record), after)
-        except Exception as broken:  # noqa: BLE001  it then returns when its visibility timeout ends
-            self._tell(self._lines.broken, "visibility", broken)
+        self._tell(self._lines.failed, call, seconds, error, event, **why)
+        return is_kept
 
     def _reject(self, record: Mapping[str, Any], call: Call, reject: Reject, started: float) -> bool:
         seconds = self._clock.ticks() - started
@@ -283,81 +315,9 @@ class Batch:
             finally:
                 self._guard.leave()
         except (Exception, DeadlineExceeded) as error:  # noqa: BLE001  whatever kept it from being stored
-            self._failed(record, call, started, error, reason=reason, remedy=_NOT_STORED)
+            # Nor is it stored as given up: the very same queue has just not taken it.
+            self._failed(record, call, started, error, goes_back=True, reason=reason, remedy=_NOT_STORED)
             return False
-        if self._returns is not None:
-            self._returns.settled()
+        self._sent_back.settled()
         self._tell(self._lines.rejected, call, seconds, reason=reason, error=cause, labelled=labelled)
         return True
-
-    def _hold(
-        self, record: Mapping[str, Any], reason: str, invocation: _Invocation, *, group: str | None = None
-    ) -> None:
-        call = self._plain(record, invocation)
-        with suppress(Exception):  # it goes back unread; its record then has the message id alone
-            self._read_into(call, record)
-        self._hold_back(record, self._off())
-        self._tell(self._lines.held, call, reason, group)
-
-    def _hold_all(
-        self, records: Sequence[Mapping[str, Any]], reason: str, invocation: _Invocation
-    ) -> list[str]:
-        """Return messages that are not begun; in order, as a FIFO queue's must be."""
-        for record in records[:_MOST_TOLD]:
-            self._hold(record, reason, invocation)
-        if len(records) > _MOST_TOLD:
-            # A batch has up to 10,000 messages, and there is hardly any time left.
-            more = len(records) - _MOST_TOLD
-            for record in records[_MOST_TOLD:]:
-                self._hold_back(record, self._off())
-            last = self._plain(records[-1], invocation)
-            self._tell(self._lines.held, last, f"{reason}; and {more - 1:,} more before this one")
-        return [record["messageId"] for record in records]
-
-    def _off(self) -> float | None:
-        """Seconds before which a message of this batch would be begun for nothing."""
-        return 0.0 if self._refusal is None else self._refusal.retry_after
-
-    def _plain(self, record: Mapping[str, Any], invocation: _Invocation) -> Call:
-        """A call that says no more than the message's id, in case reading the message fails."""
-        message_id = record["messageId"]
-        return Call(
-            correlation_id=message_id,
-            idempotency_key=message_id,
-            message_id=message_id,
-            request_id=invocation.request_id,
-            downstreams=self._downstreams,
-            boundary=self._boundary,
-            remaining=invocation.remaining,
-            clock=self._clock,
-            margin_ms=invocation.margin_ms,
-        )
-
-    def _read_into(self, call: Call, record: Mapping[str, Any]) -> Any:
-        (
-            body,
-            call.correlation_id,
-            call.idempotency_key,
-            call.attempt,
-            call.attributes,
-            call.event,
-        ) = read(record)
-        return body
-
-
-def refuses_nothing(_: str) -> bool:
-    """For handlers whose downstreams have no breaker."""
-    return False
-
-
-def refuse_unfinished(outcome: object) -> None:
-    """Fail a message whose handler returned work that has not begun: deleting it would lose it."""
-    kind = type(outcome)
-    if hasattr(kind, "__await__") or hasattr(kind, "__anext__") or hasattr(kind, "gi_frame"):
-        close = getattr(outcome, "close", None)
-        if close is not None:
-            close()
-        raise TypeError(
-            f"the handler returned a {kind.__name__}, so its work has not been done: write it as a "
-            "plain function, and use asyncio.run() inside where it needs to be asynchronous"
-        )

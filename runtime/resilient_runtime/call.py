@@ -47,6 +47,9 @@ class Boundary(Protocol):
     def give_up(self, call: Call, downstream: DownstreamSettings) -> None:
         """A call that was let in does not begin after all: give its place to others. Must not raise."""
 
+    def done(self, call: Call, error: BaseException | None) -> None:
+        """The handler is done with its work; ``error`` is what it raised, if anything. Must not raise."""
+
 
 class _Open:
     """A boundary that neither paces nor counts."""
@@ -60,6 +63,9 @@ class _Open:
         pass
 
     def give_up(self, call: Call, downstream: DownstreamSettings) -> None:
+        pass
+
+    def done(self, call: Call, error: BaseException | None) -> None:
         pass
 
 
@@ -76,13 +82,15 @@ class Call:
     :param correlation_id: ties this work to the request it came from
     :param idempotency_key: the same whenever the same work is delivered again: the ``Idempotency-Key`` that a
         ``StorageFirstApi`` got from its client, else the EventBridge event's id, else
-        the id of the SQS message as it was first sent, also after it was rejected and sent back. After
-        too many receives, SQS's own redrive gives a plain message a new id, and with it a new key
+        the id of the SQS message as it was first sent, also after it was rejected or given up and sent back.
+        Only a plain message that SQS's own redrive moved has a new id then, and with it a new key: one whose
+        environment died in its last receive, that was put off in it, or that could not be stored
     :param message_id: the SQS message's id; None in mode ``event``
     :param attempt: how many times SQS has delivered this message, this time included. In mode ``event``
         always 1, because Lambda does not tell
     :param attributes: the message's attributes, as it was sent; binary ones as bytes
     :param event: the whole EventBridge event that the body was taken from, else None
+    :param lane: ``urgent`` for a message of its consumer's urgent lane, else None
     :param request_id: the Lambda request that this is part of
     :param downstreams: by name, what the handler may call. Default: any name will do
     :param remaining: milliseconds until Lambda ends the invocation. Default: fifteen minutes
@@ -101,6 +109,7 @@ class Call:
         "downstreams",
         "event",
         "idempotency_key",
+        "lane",
         "margin_ms",
         "message_id",
         "remaining",
@@ -116,6 +125,7 @@ class Call:
         attempt: int = 1,
         attributes: Mapping[str, str | bytes] | None = None,
         event: Mapping[str, Any] | None = None,
+        lane: str | None = None,
         request_id: str = "",
         downstreams: Mapping[str, DownstreamSettings] | None = None,
         boundary: Boundary = _OPEN,
@@ -130,6 +140,7 @@ class Call:
         self.attempt = attempt
         self.attributes: Mapping[str, str | bytes] = {} if attributes is None else attributes
         self.event = event
+        self.lane = lane
         self.request_id = request_id
         self.downstreams = downstreams
         self.boundary = boundary
@@ -209,14 +220,18 @@ class Crossing:
         call = self._call
         # Waiting for a turn spends time, so what is left is asked for afterwards.
         call.boundary.enter(call, self._settings)
-        margin = call.margin_ms
-        left = call.remaining_ms() - margin
-        if left <= 0:
+        try:
+            margin = call.margin_ms
+            left = call.remaining_ms() - margin
+            if left <= 0:
+                raise TimeoutError(  # noqa: TRY301
+                    f"{self.name} was not called: {left + margin} ms are left of this invocation, "
+                    f"and {margin} ms are kept to report in"
+                )
+        except BaseException:
+            # Also when interrupted: a block that is not begun is never left.
             call.boundary.give_up(call, self._settings)
-            raise TimeoutError(
-                f"{self.name} was not called: {left + margin} ms are left of this invocation, "
-                f"and {margin} ms are kept to report in"
-            )
+            raise
         self.timeout = left / 1000 if self.wanted is None else min(self.wanted, left / 1000)
         outer = call.crossing
         # Only what is still open, or a handler that makes a million calls would keep them all.
@@ -257,10 +272,12 @@ def outcome_of(error: BaseException | None) -> str:
 
 def asks_for_less(error: BaseException) -> bool:
     """Whether it is an answer 429: fewer calls are wanted, which is no outage."""
-    # Our own GaveUp and Throttled say so; the exceptions of requests and httpx carry the answer 429.
-    if getattr(error, "throttled", False) is True:
-        return True
-    return getattr(getattr(error, "response", None), "status_code", None) == 429
+    from .slow_down import throttles  # late: most calls succeed
+
+    try:
+        return throttles(error)
+    except Exception:  # noqa: BLE001  an exception may break whoever looks at it; then it is a failure
+        return False
 
 
 active_call: ContextVar[Call | None] = ContextVar("resilient_call", default=None)

@@ -18,11 +18,11 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, cast
 
-from .batch import refuse_unfinished
 from .call import Call
 from .interruption import DeadlineExceeded
 from .rare_records import RareRecords
 from .settings import IdempotencySettings
+from .unfinished import refuse_unfinished
 
 __all__ = ["BeingHandled", "NotRemembered", "make_idempotent"]
 

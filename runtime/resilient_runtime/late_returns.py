@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LateReturns"]
 
-# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
-_FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError"})
-
 
 class LateReturns:
     """Stands for the ``Returns`` of a batch until there is something to return.
@@ -25,12 +22,11 @@ class LateReturns:
     :param make: makes it
     """
 
-    __slots__ = ("_forbidden", "_made", "_make")
+    __slots__ = ("_made", "_make")
 
     def __init__(self, make: Callable[[], Returns]) -> None:
         self._make = make
         self._made: Returns | None = None
-        self._forbidden = False
 
     def begin(self) -> None:
         """See ``Returns.begin``."""
@@ -46,21 +42,25 @@ class LateReturns:
         """See ``Returns.failed``."""
         self._needed().failed(record, call, error, group)
 
-    def held(self, record: Mapping[str, Any], group: str | None, after: float = 0.0) -> None:
+    def takes_back(self, record: Mapping[str, Any]) -> bool:
+        """See ``Returns.takes_back``."""
+        return self._made is not None and self._made.takes_back(record)
+
+    def kept(self, record: Mapping[str, Any], group: str | None) -> None:
+        """See ``Returns.kept``."""
+        if self._made is not None:
+            self._made.kept(record, group)
+
+    def held(
+        self, record: Mapping[str, Any], group: str | None, after: float = 0.0, *, refused: int | None = None
+    ) -> None:
         """See ``Returns.held``."""
-        self._needed().held(record, group, after)
+        self._needed().held(record, group, after, refused=refused)
 
     def tell(self, left: float) -> None:
-        """See ``Returns.tell``; a role that may not tell is found out once, and not asked again."""
-        if self._made is None or self._forbidden:
-            return
-        try:
+        """See ``Returns.tell``."""
+        if self._made is not None:
             self._made.tell(left)
-        except Exception as error:
-            response = getattr(error, "response", None)
-            about = response.get("Error") if isinstance(response, dict) else None
-            self._forbidden = isinstance(about, dict) and about.get("Code") in _FORBIDDEN
-            raise
 
     def _needed(self) -> Returns:
         if self._made is None:

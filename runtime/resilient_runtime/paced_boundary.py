@@ -44,3 +44,7 @@ class PacedBoundary:
         """The turn was not used."""
         self._pacer.give_up(call, downstream)
         self._inner.give_up(call, downstream)
+
+    def done(self, call: Call, error: BaseException | None) -> None:
+        """The pace has learnt what it can from the calls themselves, and from ``Pacer.heed``."""
+        self._inner.done(call, error)

@@ -33,7 +33,7 @@ def per_event(
     an ordinary exception there, as it would end the execution environment.
     """
     clock = lines.clock
-    ticks, enter, leave = clock.ticks, guard.enter, guard.leave
+    ticks, enter, leave, done = clock.ticks, guard.enter, guard.leave, boundary.done
 
     def call_of(event: Any, context: Any, remaining: Remaining) -> Call:
         request_id = str(getattr(context, "aws_request_id", ""))
@@ -58,6 +58,10 @@ def per_event(
                 try:
                     enter()
                     result = function(event, context)
+                    done(call, None)
+                except BaseException as error:
+                    done(call, error)
+                    raise
                 finally:
                     leave()
             except BaseException as error:

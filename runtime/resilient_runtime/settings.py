@@ -10,22 +10,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 __all__ = [
     "METRICS_NAMESPACE",
     "ConfigurationEntry",
     "DownstreamSettings",
+    "EvictionSettings",
     "HealthSettings",
     "IdempotencySettings",
     "Mode",
     "RedactionSettings",
     "Settings",
+    "StreamSettings",
 ]
 
 METRICS_NAMESPACE = "ResilientConstructs"
 
-Mode = Literal["event", "messages"]
+Mode = Literal["event", "messages", "records"]
 
 
 class DownstreamSettings(NamedTuple):
@@ -122,14 +124,47 @@ class IdempotencySettings(NamedTuple):
     expires_after: float = 3600
 
 
+class EvictionSettings(NamedTuple):
+    """From which age a message is not worth doing any more, and where it is kept then.
+
+    :param after: seconds since it was sent
+    :param bucket: the S3 bucket that keeps it
+    :param prefix: what its key begins with, the slash at the end included
+    """
+
+    after: float
+    bucket: str
+    prefix: str = ""
+
+
+class StreamSettings(NamedTuple):
+    """How the records of a stream are handled.
+
+    :param poison_queue_url: where poison records are kept
+    :param poison_bucket: where those are that a message cannot hold
+    :param poison_prefix: what their keys begin with, the slash at the end included
+    :param per_batch: whether the handler takes all records of a batch at once
+    :param parked_table: the DynamoDB table in which all environments share which keys wait until a poison
+        record of theirs is resolved; None lets them go on
+    """
+
+    poison_queue_url: str
+    poison_bucket: str
+    per_batch: bool = False
+    parked_table: str | None = None
+    poison_prefix: str = ""
+
+
 class Settings(NamedTuple):
     """How the universal entry point treats the user's handler.
 
     :param handler: ``module.function`` of the user's code
     :param mode: ``event`` calls it once per invocation with (event, context); ``messages`` once per message
-        of an SQS batch with (body, call)
+        of an SQS batch with (body, call); ``records`` once per record of a stream's batch with (data, call)
     :param service: how logs and metrics call this function
     :param dead_letter_queue_url: where a rejected message goes; required in mode ``messages``
+    :param max_receive_count: how many times its queue gives a message out before SQS moves it there; one that
+        fails in the last of them is stored with its reason. None where nobody knows
     :param downstreams: the boundaries that the handler may cross
     :param deadline_margin: seconds before Lambda's timeout at which the handler is interrupted; 0 never
         interrupts it; None takes one second or a tenth of the timeout, whichever is smaller, and at least 0.2
@@ -139,6 +174,11 @@ class Settings(NamedTuple):
     :param idempotency: where it is remembered which messages are done; None remembers nothing
     :param circuits_table: the DynamoDB table in which all environments share their breakers' circuits;
         required when a downstream has a breaker
+    :param urgent_queue_arn: in mode ``messages``, the queue whose messages came by the urgent lane; None
+        where there is one lane only
+    :param eviction: in mode ``messages``, from which age a message is archived instead of done; None evicts
+        nothing
+    :param stream: where a stream's poison is kept; required in mode ``records``
     """
 
     handler: str
@@ -152,6 +192,10 @@ class Settings(NamedTuple):
     configuration: tuple[ConfigurationEntry, ...] = ()
     idempotency: IdempotencySettings | None = None
     circuits_table: str | None = None
+    urgent_queue_arn: str | None = None
+    eviction: EvictionSettings | None = None
+    stream: StreamSettings | None = None
+    max_receive_count: int | None = None
 
     def to_env(self) -> dict[str, str]:
         """The environment variables that carry these settings; what is as by default is left out."""
@@ -162,8 +206,12 @@ class Settings(NamedTuple):
         }
         if self.dead_letter_queue_url is not None:
             env["RESILIENT_DEAD_LETTER_QUEUE_URL"] = self.dead_letter_queue_url
+        if self.max_receive_count is not None:
+            env["RESILIENT_MAX_RECEIVE_COUNT"] = str(self.max_receive_count)
         if self.circuits_table is not None:
             env["RESILIENT_CIRCUITS_TABLE"] = self.circuits_table
+        if self.urgent_queue_arn is not None:
+            env["RESILIENT_URGENT_QUEUE_ARN"] = self.urgent_queue_arn
         if self.deadline_margin is not None:
             env["RESILIENT_DEADLINE_MARGIN"] = repr(self.deadline_margin)
         for variable, value in (
@@ -172,6 +220,8 @@ class Settings(NamedTuple):
             ("RESILIENT_REDACTION", _changed(self.redaction)),
             ("RESILIENT_CONFIGURATION", [_changed(one) for one in self.configuration]),
             ("RESILIENT_IDEMPOTENCY", None if self.idempotency is None else _changed(self.idempotency)),
+            ("RESILIENT_EVICTION", None if self.eviction is None else _changed(self.eviction)),
+            ("RESILIENT_STREAM", None if self.stream is None else _changed(self.stream)),
         ):
             if value:
                 env[variable] = json.dumps(value, separators=(",", ":"))
@@ -190,14 +240,17 @@ class Settings(NamedTuple):
                 "RESILIENT_HANDLER is not set: the entry point does not know which handler to call"
             )
         mode = env.get("RESILIENT_MODE", "event")
-        if mode not in ("event", "messages"):
-            raise ValueError(f"RESILIENT_MODE is {mode!r}; allowed: 'event' or 'messages'")
+        if mode not in ("event", "messages", "records"):
+            raise ValueError(f"RESILIENT_MODE is {mode!r}; allowed: 'event', 'messages' or 'records'")
         margin = env.get("RESILIENT_DEADLINE_MARGIN")
+        receives = env.get("RESILIENT_MAX_RECEIVE_COUNT")
         redaction = _read(env, "RESILIENT_REDACTION", {})
         idempotency = _read(env, "RESILIENT_IDEMPOTENCY", None)
+        eviction = _read(env, "RESILIENT_EVICTION", None)
+        stream = _read(env, "RESILIENT_STREAM", None)
         return cls(
             handler=handler,
-            mode="messages" if mode == "messages" else "event",
+            mode=cast("Mode", mode),
             service=env.get("RESILIENT_SERVICE", "service"),
             dead_letter_queue_url=env.get("RESILIENT_DEAD_LETTER_QUEUE_URL"),
             downstreams=tuple(_downstream(one) for one in _read(env, "RESILIENT_DOWNSTREAMS", [])),
@@ -209,6 +262,10 @@ class Settings(NamedTuple):
             ),
             idempotency=None if idempotency is None else IdempotencySettings(**idempotency),
             circuits_table=env.get("RESILIENT_CIRCUITS_TABLE"),
+            urgent_queue_arn=env.get("RESILIENT_URGENT_QUEUE_ARN"),
+            eviction=None if eviction is None else EvictionSettings(**eviction),
+            stream=None if stream is None else StreamSettings(**stream),
+            max_receive_count=int(receives) if receives else None,
         )
 
 

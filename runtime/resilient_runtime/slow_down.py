@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-__all__ = ["Asked", "NoTurn", "SlowDown", "asked_in"]
+__all__ = ["Asked", "NoTurn", "SlowDown", "asked_in", "throttles"]
 
 _TOO_MANY_REQUESTS = 429
-_DEEPEST = 5
+_DEEPEST, _WIDEST = 5, 10
+
+_STATUSES = ("status", "status_code", "code", "http_status")
 
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 _AWS_THROTTLES = frozenset(
@@ -79,48 +81,75 @@ class Asked(NamedTuple):
     """That a downstream asked for fewer calls.
 
     :param retry_after: seconds that it asked to wait; None when it did not say
+    :param uncalled: whether it was not even called, and this environment's own pace asks for the wait
     """
 
     retry_after: float | None
+    uncalled: bool = False
 
 
 def asked_in(error: BaseException, *, now: float) -> Asked | None:
     """Whether an exception, or one that it was raised from, says that the downstream wants fewer calls.
 
-    A 429 does, and so does any answer with a ``Retry-After`` that means trouble (503).
+    A 429 does, and so does any answer with a ``Retry-After`` that means trouble (503). An exception that
+    breaks whoever looks at it says nothing.
 
     :param now: seconds since 1970, for a ``Retry-After`` that is a date
     """
-    for one in _chain(error):
-        asked = _asked_by(one, now)
+    for one in _chain(error, _DEEPEST):
+        try:
+            asked = _asked_by(one, now)
+        except Exception:  # noqa: BLE001, S112  it is somebody else's, and its message must go back
+            continue
         if asked is not None:
             return asked
     return None
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    current: BaseException | None = error
-    for _ in range(_DEEPEST):
-        if current is None:
-            return
-        yield current
-        current = current.__cause__ or current.__context__
+def _chain(error: BaseException | None, deepest: int) -> Iterator[BaseException]:
+    while error is not None and deepest:
+        yield error
+        deepest -= 1
+        if isinstance(error, BaseExceptionGroup):
+            for one in error.exceptions[:_WIDEST]:
+                yield from _chain(one, deepest)
+        error = error.__cause__ or error.__context__
+
+
+def throttles(error: BaseException) -> bool:
+    """Whether an exception is itself a downstream's word that it wants fewer calls: 429, or a code of AWS's.
+
+    What it was raised from does not count: whoever is called instead, and fails, has failed.
+
+    :raises Exception: whatever the exception raises that is looked at
+    """
+    # Our own SlowDown, GaveUp and Throttled say so.
+    if getattr(error, "throttled", False) is True:
+        return True
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        # botocore's ClientError, known by its shape: importing botocore would cost 150 ms.
+        code = str((response.get("Error") or {}).get("Code", "")).rpartition("#")[2]
+        about = response.get("ResponseMetadata") or {}
+        return code in _AWS_THROTTLES or about.get("HTTPStatusCode") == _TOO_MANY_REQUESTS
+    return any(
+        getattr(holder, name, None) == _TOO_MANY_REQUESTS
+        for holder in (error, response)
+        for name in _STATUSES
+    )
 
 
 def _asked_by(error: BaseException, now: float) -> Asked | None:
     if isinstance(error, SlowDown):
-        return Asked(error.retry_after)
+        return Asked(error.retry_after, uncalled=isinstance(error, NoTurn))
     from .retry_signs import read_sign  # late: it is only for what failed
 
-    sign = read_sign(error, now=now)
-    if sign.kind == "throttled" or (sign.kind == "failed" and sign.retry_after is not None):
-        return Asked(sign.retry_after)
-    if getattr(error, "throttled", False) is True:  # GaveUp: all of its attempts were answered like this
-        return Asked(read_sign(getattr(error, "last", None), now=now).retry_after)
-    response = getattr(error, "response", None)
-    if isinstance(response, dict):
-        return _asked_by_aws(response, now)
-    if any(getattr(error, name, None) == _TOO_MANY_REQUESTS for name in ("status", "status_code", "code")):
+    # GaveUp keeps how its last attempt ended: an exception, or an answer that is none.
+    for ended in (error, getattr(error, "last", None)):
+        sign = read_sign(ended, now=now)
+        if sign.kind == "throttled" or (sign.kind == "failed" and sign.retry_after is not None):
+            return Asked(sign.retry_after)
+    if throttles(error):
         return Asked(_wait_of(error, now))
     # urllib3's own retries end with this text and keep no answer.
     if "too many 429 error responses" in str(getattr(error, "reason", "")):
@@ -128,21 +157,17 @@ def _asked_by(error: BaseException, now: float) -> Asked | None:
     return None
 
 
-def _asked_by_aws(response: dict[str, Any], now: float) -> Asked | None:
-    """botocore's ``ClientError``, known by its shape: importing botocore would cost 150 ms."""
-    about = response.get("ResponseMetadata") or {}
-    code = str((response.get("Error") or {}).get("Code", "")).rpartition("#")[2]
-    if code not in _AWS_THROTTLES and about.get("HTTPStatusCode") != _TOO_MANY_REQUESTS:
-        return None
-    from .retry_signs import seconds_of
-
-    return Asked(seconds_of((about.get("HTTPHeaders") or {}).get("retry-after"), now=now))
-
-
 def _wait_of(error: BaseException, now: float) -> float | None:
     from .retry_signs import seconds_of
 
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        headers = (response.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}
+        return seconds_of(headers.get("retry-after"), now=now)
     asked = getattr(error, "retry_after", None)
+    if asked is None:
+        told: Any = getattr(error, "headers", None)
+        asked = told.get("Retry-After") if hasattr(told, "get") else None
     if isinstance(asked, int | float):
         return float(asked) if asked >= 0 else None
     return seconds_of(asked, now=now) if isinstance(asked, str) else None

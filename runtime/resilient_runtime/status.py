@@ -112,17 +112,24 @@ class StatusLines:
         *,
         reason: str | None = None,
         remedy: str | None = None,
+        dead_lettered: bool = False,
+        labelled: bool = True,
     ) -> str:
         """The handler raised, or its rejected message could not be stored; the work comes back.
 
         :param event: what the handler was given; told without its secrets
         :param reason: why the handler had rejected the message
         :param remedy: what a person should do now
+        :param dead_lettered: that it does not come back: this was its last receive, and it is stored in the
+            dead-letter queue
+        :param labelled: whether it carries its reason there
         """
+        kept = ',"dead_lettered":true' if dead_lettered else ""
+        kept += "" if labelled else ',"labelled":false'
         return self._line(
             "FAILED",
             f',"Failed":1{_took(seconds)},"status":"FAILED"{self.of(call)},"error":{self._error(error)}'
-            f"{self._member('reason', reason)}{self._member('remedy', remedy)}{self._stack(error)}"
+            f"{self._member('reason', reason)}{self._member('remedy', remedy)}{kept}{self._stack(error)}"
             f"{self._diagnostics.of_failure(call, error, event)}}}",
         )
 
@@ -215,12 +222,15 @@ class StatusLines:
             return _UNSEARCHED
         return shortened(shown, _LONGEST_TEXT, length=len(text), more=more)
 
-    def _stack(self, error: BaseException) -> str:
+    def stack(self, error: BaseException) -> str | None:
+        """The exception's stack without its secrets; None when it cannot be printed."""
         try:
-            stack = self._diagnostics.stack(error)
+            return self._diagnostics.stack(error)
         except Exception:  # noqa: BLE001  an exception may break whoever prints it
-            return ""
-        return f',"stack":{_quote(stack)}'
+            return None
+
+    def _stack(self, error: BaseException) -> str:
+        return _member("stack", self.stack(error))
 
     def of(self, call: Call) -> str:
         """The members that tell whose record it is."""
@@ -228,6 +238,8 @@ class StatusLines:
         which = (
             "" if message is None else f',"message_id":{_quote(text_of(message))},"attempt":{call.attempt}'
         )
+        if call.lane is not None:
+            which += f',"lane":{_quote(call.lane)}'
         return (
             f'{self.about},"correlation_id":{_quote(call.correlation_id)}{which}'
             f',"request_id":{_quote(call.request_id)}'

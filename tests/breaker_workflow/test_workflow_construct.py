@@ -22,11 +22,10 @@ from workflow_kinds import (
     actions_of,
     make_connection,
     make_downstream,
-    make_function,
     statements_of,
 )
 
-from resilient_constructs import BreakerWorkflow, Downstream, Parking, ResilientFunction, Work
+from resilient_constructs import BreakerWorkflow, Parking, ResilientFunction, Work
 
 FOURTEEN_DAYS = 14 * 86_400
 
@@ -309,102 +308,3 @@ def test_a_fallbacks_grants_are_added() -> None:
     BreakerWorkflow(stack, "Analyse", work=a_function(stack), fallback=fallback)
     granted = actions_of(statements_of(Template.from_stack(stack).to_json(), "AnalyseRole"))
     assert {"sns:Publish", "lambda:InvokeFunction"} <= granted
-
-
-def test_it_counts_against_its_downstream() -> None:
-    """Its calls are registered, so that synth adds them up with everybody else's."""
-    stack = Stack(App(), "Shop")
-    ocr = make_downstream(stack)
-    BreakerWorkflow(stack, "Analyse", work=a_function(stack), downstream=ocr, max_concurrency=20)
-    assert ocr.registered_concurrency == 20
-
-
-def test_a_consumer_and_a_workflow_share_the_rate() -> None:
-    """Two workflows with half of the calls each start half of the rate each."""
-    stack = Stack(App(), "Shop")
-    ocr = make_downstream(stack)
-    work = a_function(stack)
-    for name in ("Analyse", "Archive"):
-        BreakerWorkflow(stack, name, work=work, downstream=ocr)
-    template = Template.from_stack(stack).to_json()
-    (starter,) = of_type(template, "AWS::Lambda::Function").values()
-    assert starter["Environment"]["Variables"]["RESILIENT_STARTS_PER_SECOND"] == "0.5"
-
-
-def test_another_stacks_downstream_needs_no_circle() -> None:
-    """A workflow uses the circuit of a downstream that another stack declares."""
-    app = App()
-    ocr = make_downstream(Stack(app, "Shared"))
-    stack = Stack(app, "Shop")
-    BreakerWorkflow(stack, "Analyse", work=a_function(stack), downstream=ocr)
-    machines = json.dumps(_machines(Template.from_stack(stack).to_json()))
-    assert "Fn::ImportValue" in machines
-    assert "Shared:ExportsOutput" in machines
-
-
-def test_grants_are_for_one_thing_each() -> None:
-    """Sending, starting, redriving and reading claims are granted one by one."""
-    stack = Stack(App(), "Shop")
-    made = BreakerWorkflow(stack, "Analyse", work=a_function(stack))
-    for name, grant, action in (
-        ("Sender", made.grant_send_messages, "sqs:SendMessage"),
-        ("Starter", made.grant_start_execution, "states:StartExecution"),
-        ("Redriver", made.grant_redrive, "states:RedriveExecution"),
-        ("Reader", made.grant_read_claims, "s3:GetObject"),
-    ):
-        function = make_function(stack, name)
-        grant(function)
-        template = Template.from_stack(stack).to_json() if name == "Reader" else None
-        if template is not None:
-            assert actions_of(statements_of(template, "SenderServiceRole")) == {"sqs:SendMessage"}
-            assert actions_of(statements_of(template, "RedriverServiceRole")) == {
-                "states:DescribeExecution",
-                "states:GetExecutionHistory",
-                "states:ListExecutions",
-                "states:RedriveExecution",
-                "states:StartExecution",
-            }
-            assert action in actions_of(statements_of(template, "ReaderServiceRole"))
-
-
-def test_its_metrics_are_those_of_its_own_machine() -> None:
-    """Each metric method answers with the CDK's metric of this workflow's own resource."""
-    stack = Stack(App(), "Shop")
-    made = BreakerWorkflow(stack, "Analyse", work=a_function(stack), downstream=make_downstream(stack))
-    names = {
-        made.metric_started: "ExecutionsStarted",
-        made.metric_succeeded: "ExecutionsSucceeded",
-        made.metric_failed: "ExecutionsFailed",
-        made.metric_timed_out: "ExecutionsTimedOut",
-        made.metric_throttled: "ExecutionThrottled",
-        made.metric_time: "ExecutionTime",
-        made.metric_waiting: "ApproximateNumberOfMessagesVisible",
-        made.metric_oldest_work_age: "ApproximateAgeOfOldestMessage",
-        made.metric_parked: "ApproximateNumberOfMessagesVisible",
-        made.metric_dead_letters: "ApproximateNumberOfMessagesVisible",
-    }
-    assert {metric().metric_name for metric in names} == set(names.values())
-    assert made.metric_time().statistic == "p99"
-    unguarded = BreakerWorkflow(stack, "Plain", work=Work.function(make_function(stack)))
-    with pytest.raises(ValueError, match="parks nothing in a queue"):
-        unguarded.metric_parked()
-
-
-def test_handlers_of_the_runtime_need_no_folder() -> None:
-    """The starter has no asset of its own: its code is in the layer that all functions have."""
-    template = built(downstream=None)
-    (starter,) = of_type(template, "AWS::Lambda::Function").values()
-    assert set(starter["Code"]) == {"ZipFile"}
-    assert starter["Handler"] == "resilient_runtime.entry.handler"
-    assert starter["Layers"]
-
-
-def test_a_downstream_without_a_breaker_only_paces() -> None:
-    """Its rate holds, and nothing asks a circuit that is not there."""
-    stack = Stack(App(), "Shop")
-    slow = Downstream(stack, "Slow", requests_per_second=1)
-    made = BreakerWorkflow(stack, "Analyse", work=a_function(stack), downstream=slow)
-    assert made.starts_per_second == 1
-    assert made.parked_queue is None
-    (machine,) = _machines(Template.from_stack(stack).to_json()).values()
-    assert "dynamodb" not in json.dumps(machine)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from resilient_constructs.demo.circuits import Change, Sighting
 from resilient_constructs.demo.courier import Call, Courier, Manner, Outcome
 from resilient_constructs.demo.drive import Sent
 from resilient_constructs.demo.ledger import Attempt, Evidence, balance
@@ -114,6 +115,21 @@ def tell(*, seed: int = 7, drop: int = 0) -> Story:
         capacity=8.0,
         fidelity=["Courier/Orders/Archive: AWS::Events::Archive: <kept>, but replay filters are ignored"],
         settings={"profile": "demo.yml, 50 s, seed 7"},
+        changes=[
+            Change(at=START + at, downstream="Courier", before=before, after=after, version=n, reason=why)
+            for n, (at, before, after, why) in enumerate(
+                [
+                    (18.6, "CLOSED", "OPEN", "<all> of the latest 10 calls failed"),
+                    (33.1, "OPEN", "HALF_OPEN", "<all> of the latest 10 calls failed"),
+                    (34.0, "HALF_OPEN", "CLOSED", "2 probes in a row succeeded"),
+                ],
+                start=1,
+            )
+        ],
+        fed=[
+            Sighting(at=START + at, concurrency=0 if 19 <= at < 32 else 2 if 32 <= at < 34 else 5)
+            for at in range(1, 60)
+        ],
         timings={"deploy": 14.2, "drive": 50.1, "drain": 66.0, "total": 132.0},
     )
 

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from resilient_constructs.demo.circuits import Passing
 from resilient_constructs.demo.plots import figure, per_second
 from resilient_constructs.demo.report import render_report, write_report
 from resilient_constructs.demo.screen import Screen, Standing, sparkline, verdict
@@ -92,12 +94,46 @@ def test_no_known_difference_is_said_too(story: Story) -> None:
 
 
 def test_every_panel_has_its_series(story: Story) -> None:
-    """Arrivals, deliveries, depths and calls are drawn, and the outage is shaded in all four panels."""
+    """Arrivals, deliveries, depths, calls and circuit are drawn, and the outage is shaded in all panels."""
     plot = figure(story)
     names = {trace.name for trace in plot.data}
     assert {"accepted", "delivered", "to be received", "dead-lettered", "down (503)", "failed (502)"} <= names
+    assert set(Passing) <= names
     shaded = [shape for shape in plot.layout.shapes if shape.fillcolor == "#C0392B"]
-    assert {shape.xref for shape in shaded} == {"x", "x2", "x3", "x4"}
+    assert {shape.xref for shape in shaded} == {"x", "x2", "x3", "x4", "x5"}
+
+
+def test_the_circuit_has_a_lane(story: Story) -> None:
+    """States and feeding stand above one another from beginning to end, and longer stretches are named."""
+    bars = [trace for trace in figure(story).data if trace.name in set(Passing)]
+    lanes: dict[str, list[tuple[float, float]]] = {}
+    for bar in bars:
+        for lane, begin, length in zip(bar.y, bar.base, bar.x, strict=True):
+            lanes.setdefault(lane, []).append((begin, begin + length))
+    assert set(lanes) == {"circuit", "queue fed"}
+    for stretches in lanes.values():
+        stretches.sort()
+        assert all(one[1] == other[0] for one, other in pairwise(stretches))
+        assert stretches[-1][1] == pytest.approx(story.ended - story.started)
+    assert {text for bar in bars for text in bar.text} == {"", "closed", "open", "paused", "5 at a time"}
+
+
+def test_the_report_tells_what_the_circuit_told(story: Story) -> None:
+    """Each change with its time and reason, escaped, and how long the queue was paused."""
+    html = render_report(story)
+    text = "".join(Fetches(html).text)
+    assert "18.6 s: Courier closed → open: <all> of the latest 10 calls failed" in text
+    assert "<all>" not in html
+    assert "34.0 s: Courier half open → closed: 2 probes" in text
+    assert "The queue was paused for 13 s" in text
+
+
+def test_a_stack_without_a_breaker_has_no_lane(story: Story) -> None:
+    """Nothing is said of a circuit where there is none."""
+    plain = replace(story, changes=(), fed=())
+    assert "circuit told" not in render_report(plain)
+    assert not set(Passing) & {trace.name for trace in figure(plain).data}
+    assert plain.to_json()["paused_seconds"] == 0
 
 
 def test_a_run_without_anything_has_a_report(story: Story, tmp_path: Path) -> None:
@@ -126,10 +162,20 @@ def test_the_figures_are_json(story: Story) -> None:
     figures = json.loads(json.dumps(story.to_json()))
     assert figures["accepted"] == figures["completed"] + figures["dead_lettered"] + figures["waiting"]
     assert (figures["lost"], figures["balanced"]) == (0, True)
+    assert [change["after"] for change in figures["circuit"]] == ["OPEN", "HALF_OPEN", "CLOSED"]
     assert figures["rejected_by_status"] == {"400": 2, "415": 1}
 
 
-NOW = Standing(phase="driving", elapsed=3, planned=10, sent=4, accepted=3, rejected=1, courier_down=True)
+NOW = Standing(
+    phase="driving",
+    elapsed=3,
+    planned=10,
+    sent=4,
+    accepted=3,
+    rejected=1,
+    courier_down=True,
+    feeding="paused",
+)
 
 
 def test_a_log_gets_plain_lines() -> None:
@@ -141,7 +187,7 @@ def test_a_log_gets_plain_lines() -> None:
         screen.show(NOW)
     assert "\x1b" not in out.getvalue()
     assert out.getvalue().count("sent 4/10") == 1
-    assert "courier DOWN" in out.getvalue()
+    assert "courier DOWN, paused" in out.getvalue()
 
 
 def test_a_terminal_gets_a_live_panel_and_its_cursor_back() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, CfnParameter, Duration, Stack, assertions
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_lambda as lambda_
 from resilient_runtime.breaker.policy import _BOUNDS
 from resilient_runtime.breaker.policy import BreakerPolicy as RuntimePolicy
@@ -275,22 +277,37 @@ def test_breakers_of_two_stacks_do_not_mix() -> None:
         FlowControlledConsumer(Stack(app, "Shop"), "Delivery", handler=HANDLER, downstream=[one, two])
 
 
-def test_a_stream_of_ones_own_can_be_paused() -> None:
-    """A mapping of Kinesis is named without a concurrency, which it does not know."""
+@pytest.mark.parametrize("source", ["Kinesis", "DynamoDB"])
+def test_a_stream_of_ones_own_can_be_paused(source: str) -> None:
+    """A mapping of a stream is named without a concurrency, and nothing else may be changed."""
     stack = Stack(App(), "Shop")
     courier = Downstream(stack, "Courier", connections=5, breaker=BreakerPolicy())
-    mapping = lambda_.CfnEventSourceMapping(
+    mapping = lambda_.EventSourceMapping(
         stack,
         "Mapping",
-        function_name="worker",
-        event_source_arn="arn:aws:kinesis:eu-central-1:111122223333:stream/orders",
-        starting_position="LATEST",
+        target=lambda_.Function.from_function_name(stack, "Worker", "worker"),
+        event_source_arn=stream_arn(stack, source),
+        starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+        parallelization_factor=4,
     )
-    courier.pause(stack, mapping.ref)
+    courier.pause(stack, mapping.event_source_mapping_id)
     resources = assertions.Template.from_stack(stack).to_json()["Resources"]
+    (logical_id,) = [name for name in resources if name.startswith("Mapping")]
     (function,) = of_kind(resources, "AWS::Lambda::Function", CONTROLLER)
     feeds = function["Environment"]["Variables"]["RESILIENT_FEEDS"]["Fn::Join"][1]
-    assert feeds == ['[["', {"Ref": "Mapping"}, '",["Courier"],""]]']
+    assert feeds == ['[["', {"Ref": logical_id}, '",["Courier"],""]]']
+    (policy,) = of_kind(resources, "AWS::IAM::Policy", f"{CONTROLLER}MappingsPolicy")
+    (arn,) = policy["PolicyDocument"]["Statement"][0]["Resource"]
+    assert arn["Fn::Join"][1][-1] == {"Ref": logical_id}
+
+
+def stream_arn(stack: Stack, source: str) -> str:
+    """The ARN of a new stream, of Kinesis or of a table."""
+    if source == "Kinesis":
+        return kinesis.Stream(stack, "Stream").stream_arn
+    key = dynamodb.Attribute(name="name", type=dynamodb.AttributeType.STRING)
+    table = dynamodb.Table(stack, "Items", partition_key=key, stream=dynamodb.StreamViewType.NEW_IMAGE)
+    return str(table.table_stream_arn)
 
 
 def test_a_function_of_ones_own_takes_part() -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
+from deaths import kill, wait_for
 from typer.testing import CliRunner
 
 from resilient_constructs.local import Deployment, LocalAws, deploy
@@ -26,8 +24,6 @@ pytestmark = [pytest.mark.local, pytest.mark.slow]
 
 REPOSITORY = Path(__file__).parents[2]
 STACK = "Guarded"
-PATIENCE = 150.0
-"""Seconds; what the controller died over is looked at again by its reconciler, every two minutes."""
 
 
 @dataclass
@@ -95,17 +91,6 @@ class Guarded:
         found = self.aws.client("lambda").get_event_source_mapping(UUID=uuid)
         return found["State"], found["ScalingConfig"]["MaximumConcurrency"]
 
-    def kill_workers(self) -> int:
-        """Kill every process that runs a function, the controller's too, in whatever it is at."""
-        supervisor = self.aws._supervisor
-        assert supervisor is not None
-        (server,) = psutil.Process(supervisor.pid).children()
-        workers = server.children()
-        for worker in workers:
-            with suppress(psutil.NoSuchProcess):
-                worker.kill()
-        return len(workers)
-
     def send(self, ids: range) -> None:
         """Put orders into the consumer's queue."""
         url = self.made("AWS::SQS::Queue", "DeliveryQueue")
@@ -147,14 +132,6 @@ def guarded(local_aws: LocalAws, courier: Courier) -> Guarded:
     )
 
 
-def wait_for(what: str, done: Callable[[], bool]) -> None:
-    """Wait until it is so."""
-    until = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < until, f"never came: {what}"
-        time.sleep(0.1)
-
-
 def test_an_outage_pauses_the_source_and_loses_nothing(guarded: Guarded, courier: Courier) -> None:
     """Disabled in the outage, enabled at two to probe, restored when healed; every order delivered."""
     guarded.send(range(20))
@@ -183,14 +160,14 @@ def test_nothing_is_lost_when_processes_die(guarded: Guarded, courier: Courier) 
     courier.is_down = True
     guarded.send(range(1000, 1100))
     wait_for("a call into the outage", lambda: guarded.mapping[0] == "Disabled" or courier.refused > 30)
-    killed = guarded.kill_workers()
+    killed = kill(guarded.aws)
     wait_for("the pause", lambda: guarded.mapping[0] == "Disabled")
-    killed += guarded.kill_workers()
+    killed += kill(guarded.aws)
     wait_for("a probe", lambda: guarded.mapping == ("Enabled", 2))
-    killed += guarded.kill_workers()
+    killed += kill(guarded.aws)
     courier.is_down = False
     wait_for("the first order", lambda: len(courier.delivered) > 0)
-    killed += guarded.kill_workers()
+    killed += kill(guarded.aws)
     wait_for("the restored mapping", lambda: guarded.mapping == ("Enabled", 5))
     wait_for("all orders", lambda: len(courier.delivered) == 100)
     wait_for("an empty queue", lambda: guarded.waiting("DeliveryQueue") == 0)

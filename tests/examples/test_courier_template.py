@@ -82,10 +82,30 @@ def test_the_handler_learns_where_the_courier_is(template: Template, short: Temp
 
 
 def test_nothing_stands_between_api_and_bus(template: Template) -> None:
-    """The only function is the consumer's: the API stores without one."""
-    template.resource_count_is("AWS::Lambda::Function", 1)
+    """The only functions are the consumer's and the circuit controller's: the API stores without one."""
+    functions = template.find_resources("AWS::Lambda::Function")
+    assert {name[:-8] for name in functions} == {"DeliveryFunction", "ResilientCircuitsControllerFunction"}
     template.has_resource_properties(
         "AWS::ApiGateway::Method", {"HttpMethod": "POST", "Integration": Match.object_like({"Type": "AWS"})}
+    )
+
+
+def test_the_courier_is_left_alone_while_it_is_down(template: Template) -> None:
+    """The consumer's one mapping is what the circuit's controller pauses, and an open circuit rings."""
+    (controller,) = [
+        each["Properties"]["Environment"]["Variables"]
+        for name, each in template.find_resources("AWS::Lambda::Function").items()
+        if "Controller" in name
+    ]
+    (mapping,) = [
+        name
+        for name, each in template.find_resources("AWS::Lambda::EventSourceMapping").items()
+        if each["Properties"].get("ScalingConfig", {}).get("MaximumConcurrency") == 75
+    ]
+    assert {"Ref": mapping} in controller["RESILIENT_FEEDS"]["Fn::Join"][1]
+    assert json.loads(controller["RESILIENT_CIRCUITS"]) == ["Courier"]
+    template.has_resource_properties(
+        "AWS::CloudWatch::Alarm", {"MetricName": "CircuitState", "AlarmActions": [Match.any_value()]}
     )
 
 
@@ -112,7 +132,12 @@ def test_the_apis_url_is_an_output(template: Template) -> None:
 
 def test_the_app_takes_its_context(tmp_path: Path) -> None:
     """``cdk -c courier-url=…`` and the latencies reach the stack through ``examples/app.py``."""
-    context = {"courier-url": "http://x/", "courier-latency-ms": "400", "courier-timeout-ms": "2500"}
+    context = {
+        "courier-url": "http://x/",
+        "courier-latency-ms": "400",
+        "courier-timeout-ms": "2500",
+        "courier-recovery-ms": "3000",
+    }
     environment = os.environ | {
         "CDK_OUTDIR": str(tmp_path),
         "CDK_CONTEXT_JSON": json.dumps(context),
@@ -122,7 +147,16 @@ def test_the_app_takes_its_context(tmp_path: Path) -> None:
         [sys.executable, "examples/app.py"], cwd=REPOSITORY, env=environment, check=True, timeout=120
     )
     resources: dict[str, Any] = json.loads((tmp_path / "Courier.template.json").read_text())["Resources"]
-    made = {resource["Type"]: resource.get("Properties", {}) for resource in resources.values()}
-    assert made["AWS::Lambda::EventSourceMapping"]["ScalingConfig"]["MaximumConcurrency"] == 6
-    assert made["AWS::Lambda::Function"]["Timeout"] == 6
-    assert made["AWS::Lambda::Function"]["Environment"]["Variables"]["COURIER_URL"] == "http://x/"
+    made = {name: resource.get("Properties", {}) for name, resource in resources.items()}
+    (mapping,) = [each for name, each in made.items() if name.startswith("DeliveryEventSource")]
+    assert mapping["ScalingConfig"]["MaximumConcurrency"] == 6
+    (function,) = [each for name, each in made.items() if name[:-8] == "DeliveryFunction"]
+    assert function["Timeout"] == 6
+    variables = function["Environment"]["Variables"]
+    assert variables["COURIER_URL"] == "http://x/"
+    (courier,) = json.loads(variables["RESILIENT_DOWNSTREAMS"])
+    assert courier["breaker"] == {
+        "recovery_seconds": 3.0,
+        "longest_recovery_seconds": 6.0,
+        "successes_to_close": 2,
+    }

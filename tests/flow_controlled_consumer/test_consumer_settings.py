@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aws_cdk import App, Duration, Stack, assertions
+from aws_cdk import App, CfnParameter, Duration, Stack, assertions
 from aws_cdk import aws_sqs as sqs
 from consumer_parts import make_function, only
 from resilient_runtime.settings import Settings
@@ -125,6 +125,39 @@ def test_an_only_receive_of_a_given_queue_is_not_spent_either(stack: Stack, make
     redrive = sqs.DeadLetterQueue(queue=dead, max_receive_count=1)
     make(queue=sqs.Queue(stack, "Mine", dead_letter_queue=redrive, visibility_timeout=Duration.minutes(5)))
     assert not told(stack).health.exit
+
+
+@pytest.mark.parametrize(("receives", "known"), [(None, 10), (3, 3)])
+def test_the_function_knows_how_often_its_queue_gives_a_message_out(
+    stack: Stack, make: Make, receives: int | None, known: int
+) -> None:
+    """So that one which fails in its last receive becomes a dead letter with its reason."""
+    make(max_receive_count=receives)
+    assert told(stack).max_receive_count == known
+
+
+def test_of_a_given_queue_it_knows_what_the_redrive_policy_says(stack: Stack, make: Make) -> None:
+    """Its receives are its own, not those that a queue made here would have."""
+    redrive = sqs.DeadLetterQueue(queue=sqs.Queue(stack, "Dead"), max_receive_count=7)
+    make(queue=sqs.Queue(stack, "Mine", dead_letter_queue=redrive, visibility_timeout=Duration.minutes(5)))
+    assert told(stack).max_receive_count == 7
+
+
+def test_of_an_imported_queue_nobody_knows(stack: Stack, make: Make) -> None:
+    """SQS then moves what failed too often by itself, as it is."""
+    queue = sqs.Queue.from_queue_arn(stack, "Mine", "arn:aws:sqs:eu-west-1:111122223333:orders")
+    make(queue=queue, dead_letter_queue=sqs.Queue(stack, "Dead"))
+    assert told(stack).max_receive_count is None
+
+
+def test_a_number_that_only_cloudformation_knows_reaches_the_function_as_a_text(
+    stack: Stack, make: Make
+) -> None:
+    """A token's number is written into the variable when the stack is deployed."""
+    make(max_receive_count=CfnParameter(stack, "Receives", type="Number").value_as_number)
+    (function,) = assertions.Template.from_stack(stack).find_resources("AWS::Lambda::Function").values()
+    variables = function["Properties"]["Environment"]["Variables"]
+    assert variables["RESILIENT_MAX_RECEIVE_COUNT"] == {"Ref": "Receives"}
 
 
 def test_ten_receives_leave_one_for_the_cure(stack: Stack, make: Make) -> None:

@@ -3,11 +3,13 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 
 import pytest
+from resilient_runtime.breaker import Circuit, CircuitState
 from world import consumer, failing, taking
 
 from resilient_constructs.forecast.asynchronous import AsynchronousInvocation
 from resilient_constructs.forecast.engine import Engine
 from resilient_constructs.forecast.functions import Function, Scripted, Working
+from resilient_constructs.forecast.paused_source import PausedSource
 from resilient_constructs.forecast.sqs import Message, Queue
 
 
@@ -140,3 +142,61 @@ def test_an_event_that_fails_is_invoked_twice_more() -> None:
         engine.run()
         assert (function.invocations, queue.dropped, queue.delivered) == (3, 1, 0)
         assert engine.now == 183
+
+
+def test_a_mapping_that_is_disabled_receives_nothing_and_begins_anew() -> None:
+    """What runs ends; enabled at two it runs two, and back at ten it grows as a new one does."""
+    with Engine() as engine:
+        work = consumer(engine, taking(25.0), max_concurrency=100)
+        for _ in range(500):
+            work.queue.send()
+        engine.run(until=10.1)
+        assert work.mapping.running == 55
+        work.mapping.change(0)
+        engine.run(until=40)
+        assert (work.mapping.running, work.queue.deleted) == (0, 55)
+
+        work.mapping.change(2)
+        engine.run(until=41)
+        assert work.mapping.running == 2
+
+        work.mapping.change(100)
+        engine.run(until=43.1)
+        assert 2 < work.mapping.running <= 2 + 3 * 5
+
+
+def test_a_mapping_that_is_held_to_fewer_ends_none_of_what_runs() -> None:
+    """The next batches wait until there is room below the new maximum."""
+    with Engine() as engine:
+        work = consumer(engine, taking(10.0), max_concurrency=5)
+        for _ in range(20):
+            work.queue.send()
+        engine.run(until=1)
+        work.mapping.change(2)
+        assert work.mapping.running == 5
+        engine.run(until=15)
+        assert (work.mapping.running, work.queue.deleted) == (2, 5)
+        engine.run()
+        assert work.queue.deleted == 20
+
+
+def test_a_paused_source_follows_its_circuit_and_each_change_takes_its_time() -> None:
+    """Disabled when it opens, two at a time for the probe, as configured when it closes, one by one."""
+    with Engine() as engine:
+        work = consumer(engine, taking(1.0), max_concurrency=50)
+        source = PausedSource(engine, "Courier", seconds=15)
+        source.feed(work.mapping)
+        wall = engine.clock.wall()
+        opened = Circuit(state=CircuitState.OPEN, version=1, retry_at=wall + 110)
+        half = Circuit(state=CircuitState.HALF_OPEN, version=2)
+        closed = Circuit(version=3)
+        engine.at(10, lambda: source.change("Courier", opened, before=Circuit()))
+        engine.at(126, lambda: source.change("Courier", half, before=opened))
+        engine.at(127, lambda: source.change("Courier", closed, before=half))
+        engine.run()
+        assert source.changes == [
+            (25, ("Disabled", 50)),
+            (125, ("Enabled", 2)),
+            (142, ("Enabled", 50)),
+        ]
+        assert work.mapping.max_concurrency == 50

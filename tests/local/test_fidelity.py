@@ -39,8 +39,8 @@ def test_unprobed_property_is_told() -> None:
 
 def test_unprobed_type_is_told() -> None:
     """A resource type that nobody has compared with AWS is never passed over."""
-    (found,) = differences([stack(T={"Type": "AWS::DynamoDB::Table", "Properties": {"A": 1}})])
-    assert (found.type, found.property) == ("AWS::DynamoDB::Table", None)
+    (found,) = differences([stack(T={"Type": "AWS::DynamoDB::GlobalTable", "Properties": {"A": 1}})])
+    assert (found.type, found.property) == ("AWS::DynamoDB::GlobalTable", None)
 
 
 def test_difference_by_value() -> None:

@@ -106,36 +106,52 @@ def test_deleted_queue_is_dead_lettered(local_aws: LocalAws, create_stack: Stack
     assert letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_RESOURCE"
 
 
-def test_poller_stands_in_the_record(local_aws: LocalAws, create_stack: Stack) -> None:
-    """Receiving and deleting by Lambda's poller, and the function's logs, are recorded with its role."""
-    role = {
-        "Type": "AWS::IAM::Role",
+ROLE = {
+    "Type": "AWS::IAM::Role",
+    "Properties": {
+        "AssumeRolePolicyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": "lambda.amazonaws.com"},
+                    "Action": "sts:AssumeRole",
+                }
+            ],
+        }
+    },
+}
+
+
+def _function(code: str) -> dict[str, Any]:
+    return {
+        "Type": "AWS::Lambda::Function",
         "Properties": {
-            "AssumeRolePolicyDocument": {
-                "Version": "2012-10-17",
-                "Statement": [
-                    {
-                        "Effect": "Allow",
-                        "Principal": {"Service": "lambda.amazonaws.com"},
-                        "Action": "sts:AssumeRole",
-                    }
-                ],
-            }
+            "Runtime": "python3.13",
+            "Handler": "index.handler",
+            "Role": {"Fn::GetAtt": ["Role", "Arn"]},
+            "Code": {"ZipFile": code},
         },
     }
+
+
+def _wait_for(local_aws: LocalAws, role: str, wanted: set[str]) -> set[str]:
+    """What a role did, once all that is wanted is among it, or after fifteen seconds."""
+    deadline = time.monotonic() + 15
+    seen: set[str] = set()
+    while not wanted <= seen and time.monotonic() < deadline:
+        time.sleep(0.1)
+        seen = {call.action for call in local_aws.calls() if call.principal.endswith(f"role/{role}")}
+    return seen
+
+
+def test_poller_stands_in_the_record(local_aws: LocalAws, create_stack: Stack) -> None:
+    """Receiving and deleting by Lambda's poller, and the function's logs, are recorded with its role."""
     made = create_stack(
         {
             "Work": {"Type": "AWS::SQS::Queue"},
-            "Role": role,
-            "Function": {
-                "Type": "AWS::Lambda::Function",
-                "Properties": {
-                    "Runtime": "python3.13",
-                    "Handler": "index.handler",
-                    "Role": {"Fn::GetAtt": ["Role", "Arn"]},
-                    "Code": {"ZipFile": "def handler(event, context): pass"},
-                },
-            },
+            "Role": ROLE,
+            "Function": _function("def handler(event, context): pass"),
             "Mapping": {
                 "Type": "AWS::Lambda::EventSourceMapping",
                 "Properties": {
@@ -147,9 +163,62 @@ def test_poller_stands_in_the_record(local_aws: LocalAws, create_stack: Stack) -
     )
     local_aws.client("sqs").send_message(QueueUrl=made["Work"], MessageBody="x")
     wanted = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "logs:PutLogEvents"}
-    deadline = time.monotonic() + 15
-    seen: set[str] = set()
-    while not wanted <= seen and time.monotonic() < deadline:
-        time.sleep(0.1)
-        seen = {call.action for call in local_aws.calls() if call.principal.endswith(f"role/{made['Role']}")}
-    assert wanted <= seen
+    assert wanted <= _wait_for(local_aws, made["Role"], wanted)
+
+
+def test_stream_poller_stands_in_the_record(local_aws: LocalAws, create_stack: Stack) -> None:
+    """Reading a table's stream, and sending what was given up, are recorded with the function's role."""
+    made = create_stack(
+        {
+            "Items": {
+                "Type": "AWS::DynamoDB::Table",
+                "Properties": {
+                    "AttributeDefinitions": [{"AttributeName": "name", "AttributeType": "S"}],
+                    "KeySchema": [{"AttributeName": "name", "KeyType": "HASH"}],
+                    "BillingMode": "PAY_PER_REQUEST",
+                    "StreamSpecification": {"StreamViewType": "NEW_IMAGE"},
+                },
+            },
+            "GivenUp": {"Type": "AWS::SQS::Queue"},
+            "Role": ROLE,
+            "Function": _function("def handler(event, context): raise ValueError"),
+            "Mapping": {
+                "Type": "AWS::Lambda::EventSourceMapping",
+                "Properties": {
+                    "EventSourceArn": {"Fn::GetAtt": ["Items", "StreamArn"]},
+                    "FunctionName": {"Ref": "Function"},
+                    "StartingPosition": "TRIM_HORIZON",
+                    "MaximumRecordAgeInSeconds": 1,
+                    "DestinationConfig": {"OnFailure": {"Destination": {"Fn::GetAtt": ["GivenUp", "Arn"]}}},
+                },
+            },
+        }
+    )
+    local_aws.client("dynamodb").put_item(TableName=made["Items"], Item={"name": {"S": "x"}})
+    wanted = {
+        "dynamodb:DescribeStream",
+        "dynamodb:GetRecords",
+        "dynamodb:GetShardIterator",
+        "dynamodb:ListStreams",
+        "sqs:SendMessage",
+    }
+    assert wanted <= _wait_for(local_aws, made["Role"], wanted)
+
+
+def test_a_log_is_read_whole(local_aws: LocalAws, create_stack: Stack) -> None:
+    """Every line of an invocation is in the log when it ends, and every page of the log can be read."""
+    lines = 12_000
+    code = f"def handler(event, context):\n    for n in range({lines}): print(f'line {{n}}')\n"
+    made = create_stack({"Role": ROLE, "Function": _function(code)})
+    local_aws.client("lambda").invoke(FunctionName=made["Function"])
+    pages = (
+        local_aws.client("logs")
+        .get_paginator("filter_log_events")
+        .paginate(
+            logGroupName=f"/aws/lambda/{made['Function']}",
+            filterPattern="line",
+            PaginationConfig={"PageSize": 9_000},
+        )
+    )
+    found = [event["message"] for page in pages for event in page["events"]]
+    assert found == [f"line {number}" for number in range(lines)]

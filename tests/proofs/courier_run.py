@@ -8,13 +8,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
+
+from resilient_runtime.breaker.circuit import CircuitState
+from resilient_runtime.controller.controller import Wake
 
 from resilient_constructs.demo.courier import Courier, Outcome
 from resilient_constructs.demo.witnesses import System, correlation_id_of
 from resilient_constructs.local import Deployment, LocalAws
+from resilient_constructs.operate.breaker import Circuits, change, find_table
 
 STACK = "Courier"
 PATIENCE = 30.0
@@ -88,6 +92,81 @@ class CourierRun:
                 if _last(resource.get("PhysicalResourceId", "")) == _last(arn):
                     return str(resource["LogicalResourceId"])[:-8]
         raise LookupError(arn)
+
+    def made(self, kind: str, begins: str) -> str:
+        """The physical ID of the one resource of a type whose logical ID begins so."""
+        parts = self.deployment.templates[STACK].resources
+        (found,) = [name for name, part in parts.items() if part.type == kind and name.startswith(begins)]
+        return self.deployment.physical_id(found)
+
+    @property
+    def feeding(self) -> tuple[str, int]:
+        """State and concurrency of the consumer's mapping."""
+        uuid = self.made("AWS::Lambda::EventSourceMapping", "Delivery")
+        found = self.aws.client("lambda").get_event_source_mapping(UUID=uuid)
+        return found["State"], found["ScalingConfig"]["MaximumConcurrency"]
+
+    @property
+    def circuits(self) -> Circuits:
+        """The table of circuits."""
+        return find_table(self.made("AWS::DynamoDB::Table", "ResilientCircuits"), self.aws.client)
+
+    def command(self, state: CircuitState) -> None:
+        """Bring the courier's circuit into a state, as a person does."""
+        change(self.circuits, "Courier", state, reason="a proof", now=time.time())
+
+    def open(self, seconds: float) -> None:
+        """Bring it into the state that an outage leaves it in, for so long."""
+        store, now = self.circuits.store, time.time()
+        before = store.read("Courier").circuit
+        after = replace(
+            before,
+            state=CircuitState.OPEN,
+            version=before.version + 1,
+            changed_at=now,
+            retry_at=now + seconds,
+            reason="a proof",
+        )
+        assert store.change("Courier", after, before=before).done
+
+    def wake(self) -> None:
+        """Leave the controller a message."""
+        url = self.made("AWS::SQS::Queue", "ResilientCircuitsControllerWakeQueue")
+        self.aws.client("sqs").send_message(
+            QueueUrl=url, MessageBody=json.dumps(Wake("Courier", 0)._asdict())
+        )
+
+    def given_up(self) -> int:
+        """How many messages are among the controller's dead letters."""
+        url = self.made("AWS::SQS::Queue", "ResilientCircuitsControllerDeadLetterQueue")
+        name = "ApproximateNumberOfMessages"
+        answer = self.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+        return int(answer["Attributes"][name])
+
+    def reconcile(self, *, out_of_reach: bool = False) -> None:
+        """Have the reconciler's rule fire now and not within two minutes.
+
+        :param out_of_reach: at a target that does not exist
+        """
+        events, name = self.aws.client("events"), self.made("AWS::Events::Rule", "ResilientCircuits")
+        name = name.rsplit("|", 1)[-1]
+        schedule = events.describe_rule(Name=name)["ScheduleExpression"]
+        (target,) = events.list_targets_by_rule(Rule=name)["Targets"]
+        nowhere = f"{target['DeadLetterConfig']['Arn']}-deleted"
+        events.put_targets(Rule=name, Targets=[{**target, "Arn": nowhere if out_of_reach else target["Arn"]}])
+        events.put_rule(Name=name, EventPattern=json.dumps({"source": ["proof"]}))
+        events.put_events(Entries=[{"Source": "proof", "DetailType": "now", "Detail": "{}"}])
+        events.put_rule(Name=name, ScheduleExpression=schedule)
+        events.put_targets(Rule=name, Targets=[target])
+
+    def start_anew(self, begins: str, **variables: str) -> None:
+        """New environments of a function from here on, with some variables changed."""
+        functions, name = self.aws.client("lambda"), self.made("AWS::Lambda::Function", begins)
+        kept = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        functions.update_function_configuration(
+            FunctionName=name,
+            Environment={"Variables": {**kept, "PROOF": uuid4().hex, **variables}},
+        )
 
     def queue_out_of_reach(self) -> AbstractContextManager[None]:
         """The rule delivers to a queue that does not exist, as after somebody deleted it."""

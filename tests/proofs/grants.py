@@ -14,12 +14,17 @@ __all__ = ["without"]
 
 @contextmanager
 def without(aws: LocalAws, owner: str, action: str) -> Iterator[None]:
-    """Nobody may do ``action`` by the policy of ``owner``, the ARN of a role, a queue or a topic.
+    """Nobody may do ``action`` by the policy of ``owner``, the ARN of a role, a function, a queue or a topic.
 
     :raises LookupError: when no statement of the policy allows it
     """
     service = owner.split(":")[2]
-    with {"iam": _role_without, "sqs": _queue_without, "sns": _topic_without}[service](aws, owner, action):
+    with {
+        "iam": _role_without,
+        "lambda": _function_without,
+        "sqs": _queue_without,
+        "sns": _topic_without,
+    }[service](aws, owner, action):
         yield
 
 
@@ -40,7 +45,50 @@ def _role_without(aws: LocalAws, owner: str, action: str) -> Iterator[None]:
         finally:
             iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
         return
+    for attached in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
+        with _managed_policy_without(iam, role, attached["PolicyArn"], action) as found:
+            if found:
+                yield
+                return
     raise LookupError(f"{role} has no {action}")
+
+
+@contextmanager
+def _managed_policy_without(iam: Any, role: str, arn: str, action: str) -> Iterator[bool]:
+    """The role has what is left of the policy as one of its own; other roles keep the whole."""
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    less = _less(json.loads(document) if isinstance(document, str) else document, action)
+    if less is None:
+        yield False
+        return
+    iam.detach_role_policy(RoleName=role, PolicyArn=arn)
+    if less["Statement"]:
+        iam.put_role_policy(RoleName=role, PolicyName="what-is-left", PolicyDocument=json.dumps(less))
+    try:
+        yield True
+    finally:
+        iam.attach_role_policy(RoleName=role, PolicyArn=arn)
+        if less["Statement"]:
+            iam.delete_role_policy(RoleName=role, PolicyName="what-is-left")
+
+
+@contextmanager
+def _function_without(aws: LocalAws, owner: str, action: str) -> Iterator[None]:
+    functions, name = aws.client("lambda"), owner.rsplit(":", 1)[-1]
+    statements = json.loads(functions.get_policy(FunctionName=name)["Policy"])["Statement"]
+    (found,) = [one for one in statements if one["Action"] == action]
+    functions.remove_permission(FunctionName=name, StatementId=found["Sid"])
+    try:
+        yield
+    finally:
+        functions.add_permission(
+            FunctionName=name,
+            StatementId=found["Sid"],
+            Action=action,
+            Principal=found["Principal"]["Service"],
+            SourceArn=found["Condition"]["ArnLike"]["AWS:SourceArn"],
+        )
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from configured_consumer import configure
 from example_templates import TEMPLATES
 from guarded_consumer import guard
 from parallel_works import fan_out
+from shedding_consumer import shed
+from stream_consumers import follow, stream
 
 from resilient_constructs import Handler, OnCall
 
@@ -62,12 +64,39 @@ def batches() -> dict[str, Any]:
     return dict(Template.from_stack(stack).to_json())
 
 
+def shedding() -> dict[str, Any]:
+    """A consumer with an archive and an urgent lane."""
+    stack = Stack(App(), "Shop")
+    handler = Handler.from_directory(str(HANDLERS), "delivery.deliver")
+    shed(stack, handler=handler, on_call=OnCall(stack, "OnCall"))
+    return dict(Template.from_stack(stack).to_json())
+
+
+def streamed() -> dict[str, Any]:
+    """A consumer of a stream with a store, a resolver and parked keys."""
+    stack = Stack(App(), "Shop")
+    handler = Handler.from_directory(str(HANDLERS), "delivery.deliver")
+    stream(stack, handler=handler, on_call=OnCall(stack, "OnCall"))
+    return dict(Template.from_stack(stack).to_json())
+
+
+def followed() -> dict[str, Any]:
+    """A consumer of a table's stream."""
+    stack = Stack(App(), "Shop")
+    handler = Handler.from_directory(str(HANDLERS), "delivery.deliver")
+    follow(stack, handler=handler, on_call=OnCall(stack, "OnCall"))
+    return dict(Template.from_stack(stack).to_json())
+
+
 ALL = {
     **TEMPLATES,
     "Configured": configured,
     "Guarded": guarded,
     "Workflows": workflows,
     "Batches": batches,
+    "Shedding": shedding,
+    "Streamed": streamed,
+    "Followed": followed,
 }
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from courier_consequences import CONSEQUENCES, FUNCTION
 from courier_run import wait_for
 from grants import without
-from test_courier_permissions import CONSEQUENCES, FUNCTION
 
 from resilient_constructs.local import Deployment, LocalAws, deploy
 from resilient_constructs.local.permissions import Proof, policies_of, prove

@@ -14,11 +14,14 @@ from typing import Any
 import cdk_nag
 import pytest
 from aws_cdk import App, Stack, Validations
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from breaker_workflows import orchestrate
 from configured_consumer import configure
 from guarded_consumer import guard
 from parallel_works import fan_out
+from shedding_consumer import shed
+from stream_consumers import follow, stream
 
 from examples.courier import CourierStack
 from examples.documents import DocumentsStack
@@ -193,6 +196,45 @@ def test_a_guarded_consumers_findings_are_known() -> None:
     )
     acknowledge(on_call, *guard(stack, handler=handler, on_call=on_call))
     assert findings_of(stack) == set()
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_a_shedding_consumers_findings_are_known(keyed: bool) -> None:
+    """With an archive, under a customer key or none, and an urgent lane: by-design findings only."""
+    stack = Stack(App(), "Shop")
+    on_call = OnCall(stack, "OnCall")
+    handler = Handler.from_directory(
+        str(REPOSITORY / "examples" / "handlers" / "delivery"), "delivery.deliver"
+    )
+    key = kms.Key(stack, "Key", enable_key_rotation=True) if keyed else None
+    acknowledge(on_call, *shed(stack, handler=handler, on_call=on_call, encryption_key=key))
+    assert findings_of(stack) == set()
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_a_stream_consumers_findings_are_known(keyed: bool) -> None:
+    """With its store, its resolver and its parked keys, under a customer key or none: by-design only."""
+    stack = Stack(App(), "Shop")
+    on_call = OnCall(stack, "OnCall")
+    handler = Handler.from_directory(
+        str(REPOSITORY / "examples" / "handlers" / "delivery"), "delivery.deliver"
+    )
+    key = kms.Key(stack, "Key", enable_key_rotation=True) if keyed else None
+    acknowledge(on_call, *stream(stack, handler=handler, on_call=on_call, encryption_key=key))
+    assert findings_of(stack) == set()
+
+
+def test_a_table_consumers_findings_are_known() -> None:
+    """Of a table's stream too; the table itself is the app's."""
+    stack = Stack(App(), "Shop")
+    on_call = OnCall(stack, "OnCall")
+    handler = Handler.from_directory(
+        str(REPOSITORY / "examples" / "handlers" / "delivery"), "delivery.deliver"
+    )
+    consumer = follow(stack, handler=handler, on_call=on_call)
+    acknowledge(on_call, consumer)
+    of_ours = {finding for finding in findings_of(stack) if finding[0].startswith(consumer.node.path)}
+    assert of_ours == set()
 
 
 def test_workflows_findings_are_known() -> None:

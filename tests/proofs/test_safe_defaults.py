@@ -4,56 +4,39 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
-import pytest
+from example_parts import (
+    FOURTEEN_DAYS,
+    FUNCTIONS,
+    HANDLING,
+    METHODS,
+    QUEUE_MAPPINGS,
+    QUEUES,
+    SCHEDULES,
+    STAGES,
+    STREAM_MAPPINGS,
+    SUBSCRIPTIONS,
+    functions,
+    handling,
+    listed,
+    mappings,
+    methods,
+    named,
+    queue_mappings,
+    queues,
+    stages,
+    stream_mappings,
+    subscriptions,
+)
 from example_templates import TEMPLATES, resources
 from resilient_runtime.settings import Settings
-
-from resilient_constructs.testing import assert_alarms_explain_themselves
-
-REPOSITORY = Path(__file__).parents[2]
-FOURTEEN_DAYS = 14 * 86_400
-QUEUES = list(resources("AWS::SQS::Queue"))
-# A stream's mapping has no concurrency of its own to bound: a shard is read by one environment.
-MAPPINGS = [
-    (name, mapping)
-    for name, mapping in resources("AWS::Lambda::EventSourceMapping")
-    if "Stream" not in json.dumps(mapping["EventSourceArn"])
-]
-FUNCTIONS = list(resources("AWS::Lambda::Function"))
-# Not the circuits' controller: no handler of anybody's, and its own reconciler calls it every two minutes.
-HANDLERS = [(name, one) for name, one in FUNCTIONS if one["Handler"] == "resilient_runtime.entry.handler"]
-STAGES = list(resources("AWS::ApiGateway::Stage"))
-METHODS = list(resources("AWS::ApiGateway::Method"))
-# Not the reconciler, which says only "look again"; and not the events that are dead letters already.
-RULES = [
-    (name, rule)
-    for name, rule in resources("AWS::Events::Rule")
-    if not any(each in name for each in ("ControllerReconciler", "AnalyseEnded"))
-]
-
-queues = pytest.mark.parametrize("queue", [pytest.param(each, id=name) for name, each in QUEUES])
-mappings = pytest.mark.parametrize(("name", "mapping"), MAPPINGS)
-functions = pytest.mark.parametrize("function", [pytest.param(each, id=name) for name, each in FUNCTIONS])
-handlers = pytest.mark.parametrize("function", [pytest.param(each, id=name) for name, each in HANDLERS])
-stages = pytest.mark.parametrize("stage", [pytest.param(each, id=name) for name, each in STAGES])
-methods = pytest.mark.parametrize("method", [pytest.param(each, id=name) for name, each in METHODS])
-rules = pytest.mark.parametrize(("name", "rule"), RULES)
-
-
-def named(name: str, reference: dict[str, Any]) -> dict[str, Any]:
-    """The properties of what a resource of the same template refers to."""
-    ((_, target),) = reference.items()
-    logical_id = target[0] if isinstance(target, list) else target
-    resource = TEMPLATES[name.split(".")[0]]()["Resources"][logical_id]
-    return dict(resource.get("Properties", {}))
 
 
 def test_the_examples_have_something_of_everything() -> None:
     """No row below passes because there was nothing to look at."""
-    assert all((QUEUES, MAPPINGS, FUNCTIONS, STAGES, METHODS, RULES))
+    assert all((QUEUES, STREAM_MAPPINGS, QUEUE_MAPPINGS, HANDLING, STAGES, METHODS, SUBSCRIPTIONS, SCHEDULES))
+    assert len(HANDLING) < len(FUNCTIONS)
 
 
 @queues
@@ -98,9 +81,9 @@ def test_a_failed_message_does_not_fail_its_batch(name: str, mapping: dict[str, 
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
-@mappings
+@queue_mappings
 def test_concurrency_is_always_bounded(name: str, mapping: dict[str, Any]) -> None:
-    """Every mapping of a queue has a maximum concurrency."""
+    """Every mapping of a queue has a maximum concurrency; a stream's is its number of shards."""
     assert 2 <= mapping["ScalingConfig"]["MaximumConcurrency"] <= 1000
 
 
@@ -110,7 +93,7 @@ def test_mappings_publish_metrics(name: str, mapping: dict[str, Any]) -> None:
     assert mapping["MetricsConfig"] == {"Metrics": ["EventCount"]}
 
 
-@mappings
+@queue_mappings
 def test_a_message_stays_hidden_six_timeouts(name: str, mapping: dict[str, Any]) -> None:
     """The queue's visibility timeout is at least six times the function's timeout plus the window."""
     queue, function = named(name, mapping["EventSourceArn"]), named(name, mapping["FunctionName"])
@@ -118,13 +101,23 @@ def test_a_message_stays_hidden_six_timeouts(name: str, mapping: dict[str, Any])
     assert queue["VisibilityTimeout"] >= 6 * function["Timeout"] + window
 
 
-@mappings
+@queue_mappings
 def test_a_message_is_tried_ten_times(name: str, mapping: dict[str, Any]) -> None:
     """A message is tried ten times before it is dead-lettered; one that waits to be started, a thousand."""
     variables = named(name, mapping["FunctionName"])["Environment"]["Variables"]
     # a message whose turn has not come goes back, which is no failure and spends a receive all the same
     tries = 1000 if variables.get("RESILIENT_HANDLER") == "resilient_runtime.starting.start" else 10
     assert named(name, mapping["EventSourceArn"])["RedrivePolicy"]["maxReceiveCount"] == tries
+
+
+@stream_mappings
+def test_a_record_that_fails_holds_up_its_shard_for_a_while_only(name: str, mapping: dict[str, Any]) -> None:
+    """A stream's mapping splits batches, gives up after an hour at most, and keeps what it gave up."""
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert 0 < mapping["MaximumRetryAttempts"] <= 10
+    assert 0 < mapping["MaximumRecordAgeInSeconds"] <= 3600
+    kept = named(name, mapping["DestinationConfig"]["OnFailure"]["Destination"])
+    assert kept["MessageRetentionPeriod"] == FOURTEEN_DAYS
 
 
 @functions
@@ -143,9 +136,9 @@ def test_functions_are_traced_and_log_json(function: dict[str, Any]) -> None:
     assert set(function["LoggingConfig"]["LogGroup"]) == {"Ref"}
 
 
-@handlers
+@handling
 def test_environments_are_cured_and_handlers_interrupted(function: dict[str, Any]) -> None:
-    """Every function cleans up, recycles and is interrupted in time; the last resort has to be asked for."""
+    """Every handler's function cleans up, recycles, is interrupted in time; the last resort is asked for."""
     variables = function["Environment"]["Variables"]
     told = Settings.from_env({name: text for name, text in variables.items() if isinstance(text, str)})
     assert told.health.reexec
@@ -156,23 +149,26 @@ def test_environments_are_cured_and_handlers_interrupted(function: dict[str, Any
 
 
 def test_no_function_may_change_itself_or_another() -> None:
-    """No role is granted anything of Lambda's own API unless asked for, but to pause a function's source."""
+    """Of Lambda's own API a role is granted at most to read and change mappings, each by its ARN."""
     documents = [policy["PolicyDocument"] for _, policy in resources("AWS::IAM::Policy")]
-    actions = {action for one in documents for each in one["Statement"] for action in _listed(each["Action"])}
-    assert actions
-    pausing = {"lambda:GetEventSourceMapping", "lambda:UpdateEventSourceMapping"}
-    assert not {action for action in actions - pausing if action.startswith(("lambda:", "iam:"))}
+    statements = [statement for document in documents for statement in document["Statement"]]
+    assert statements
+    for statement in statements:
+        asked = {one for one in listed(statement["Action"]) if one.startswith(("lambda:", "iam:"))}
+        assert asked <= {"lambda:GetEventSourceMapping", "lambda:UpdateEventSourceMapping"}
+        if asked:
+            assert all(":event-source-mapping:" in json.dumps(arn) for arn in listed(statement["Resource"]))
 
 
 def test_full_environments_wake_someone() -> None:
-    """Every function has an alarm over its descriptors, memory, /tmp and threads."""
+    """Every handler's function has an alarm over its descriptors, memory, /tmp and threads."""
     watched = set()
     for name, alarm in resources("AWS::CloudWatch::Alarm"):
         text = json.dumps(alarm)
         if all(one in text for one in ("DescriptorsUsed", "MemoryUsed", "TmpUsed", "ThreadsUsed")):
             (function,) = set(re.findall(r'"FunctionName", "Value": \{"Ref": "(\w+)"', text))
             watched.add(f"{name.split('.')[0]}.{function}")
-    assert watched == {name for name, _ in HANDLERS}
+    assert watched == {name for name, _ in HANDLING}
 
 
 def test_logs_end_some_day_and_outlive_the_stack() -> None:
@@ -186,12 +182,12 @@ def test_logs_end_some_day_and_outlive_the_stack() -> None:
 
 
 def test_asynchronous_invocations_have_somewhere_to_fail_to() -> None:
-    """A handler that anything invokes asynchronously has an on-failure destination."""
-    handlers = {name.split(".")[1] for name, _ in HANDLERS}
+    """What invokes a function asynchronously is a schedule, which comes again, or there is a destination."""
+    scheduled = {name.split(".")[1] for name, _ in SCHEDULES}
     invoked = {
         json.dumps(permission["FunctionName"])
         for _, permission in resources("AWS::Lambda::Permission")
-        if any(name in json.dumps(permission["FunctionName"]) for name in handlers)
+        if permission["SourceArn"]["Fn::GetAtt"][0] not in scheduled
     }
     covered = {
         json.dumps(config["FunctionName"])
@@ -268,149 +264,11 @@ def test_buses_are_archived() -> None:
     assert archived == buses
 
 
-@rules
+@subscriptions
 def test_every_target_has_its_queues(name: str, rule: dict[str, Any]) -> None:
-    """Every rule target is a queue with a dead-letter queue for work, and one for what is not delivered."""
+    """Every target of events is a queue with dead letters for work, and a queue for what is not delivered."""
     for target in rule["Targets"]:
         assert "RedrivePolicy" in named(name, target["Arn"])
         undelivered = named(name, target["DeadLetterConfig"]["Arn"])
         assert undelivered["RedriveAllowPolicy"] == {"redrivePermission": "denyAll"}
         assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 86_400, "MaximumRetryAttempts": 185}
-
-
-NAMED = {
-    "AWS::ApiGateway::RestApi": ("Name", "REST APIs need a name, and their metrics are told apart by it"),
-    "AWS::ApiGateway::Stage": ("StageName", "a stage's name is part of the API's URL"),
-    "AWS::Events::EventBus": ("Name", "required; after the stack's name and the construct's path"),
-    "AWS::Events::Rule": (
-        "Name",
-        "written out with the stack's UUID, so that queues let it in before it works",
-    ),
-    "AWS::IAM::Policy": ("PolicyName", "required; unique within its role only"),
-    "AWS::Logs::LogGroup": (
-        "LogGroupName",
-        "a workflow's begins with /aws/vendedlogs/, or the account's few resource policies fill up",
-    ),
-    "AWS::Logs::QueryDefinition": ("Name", "what people see in the console"),
-    "AWS::SQS::Queue": (
-        "QueueName",
-        "written out with the stack's UUID, so that its dead-letter queue knows it",
-    ),
-}
-"""Every property that names something, and why it is set."""
-
-_NAMES = re.compile(
-    r"(Name|AlarmName|ArchiveName|DashboardName|FunctionName|LayerName|LogGroupName|ManagedPolicyName"
-    r"|PolicyName|QueueName|RoleName|StageName|TableName|TopicName)"
-)
-_REFERENCES = {
-    ("AWS::Lambda::EventSourceMapping", "FunctionName"),
-    ("AWS::Lambda::Permission", "FunctionName"),
-}
-
-
-def test_nothing_else_is_named() -> None:
-    """CloudFormation names everything, save what is listed above with its reason."""
-    found = {
-        (resource["Type"], prop)
-        for made in TEMPLATES.values()
-        for resource in made()["Resources"].values()
-        for prop in resource.get("Properties", {})
-        if _NAMES.fullmatch(prop)
-    }
-    assert found - _REFERENCES == {(kind, prop) for kind, (prop, _) in NAMED.items()}
-
-
-@pytest.mark.parametrize("name", TEMPLATES)
-def test_names_written_out_are_the_stacks_own(name: str) -> None:
-    """A queue's or a rule's written-out name ends in the stack's UUID: a second copy gets another one."""
-    for resource in TEMPLATES[name]()["Resources"].values():
-        written = resource.get("Properties", {}).get(
-            {"AWS::SQS::Queue": "QueueName"}.get(resource["Type"], "Name")
-        )
-        if resource["Type"] in ("AWS::SQS::Queue", "AWS::Events::Rule") and written:
-            assert "AWS::StackId" in json.dumps(written)
-
-
-@pytest.mark.parametrize("name", TEMPLATES)
-def test_a_template_fits_every_account(name: str) -> None:
-    """No partition, no region, no account and no domain of a partition is written into a template."""
-    text = json.dumps(TEMPLATES[name]())
-    assert (
-        re.findall(r"arn:aws[\w-]*:|\b[a-z]{2}(?:-gov|-iso)?-[a-z]+-\d\b|\b\d{12}\b|amazonaws\.com\.cn", text)
-        == []
-    )
-    allowed = {
-        "apigateway.amazonaws.com",
-        "cloudwatch.amazonaws.com",
-        "events.amazonaws.com",
-        "lambda.amazonaws.com",
-        "states.amazonaws.com",
-    }
-    # a service principal is called the same in every partition
-    assert set(re.findall(r"[\w.-]*amazonaws\.com", text)) <= allowed
-
-
-KNOW_NO_RESOURCES = {
-    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
-    "xray:GetSamplingRules",
-    "xray:GetSamplingTargets",
-    "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
-    # https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html#events-dynamodb-permissions
-    "dynamodb:ListStreams",
-    # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
-    "logs:CreateLogDelivery",
-    "logs:DeleteLogDelivery",
-    "logs:DescribeLogGroups",
-    "logs:DescribeResourcePolicies",
-    "logs:GetLogDelivery",
-    "logs:ListLogDeliveries",
-    "logs:PutResourcePolicy",
-    "logs:UpdateLogDelivery",
-}
-"""Actions that AWS's own pages grant on everything: tracing, a stream's poller, a state machine's log."""
-
-
-def test_no_role_may_do_more_than_listed() -> None:
-    """No role is granted a wildcard, save on the actions that cannot be granted otherwise."""
-    documents = [policy["PolicyDocument"] for _, policy in resources("AWS::IAM::Policy")]
-    documents += [policy["PolicyDocument"] for _, policy in resources("AWS::IAM::ManagedPolicy")]
-    documents += [
-        p["PolicyDocument"] for _, role in resources("AWS::IAM::Role") for p in role.get("Policies", [])
-    ]
-    assert documents
-    broad = {
-        (action, resource if isinstance(resource, str) else "one")
-        for document in documents
-        for statement in document["Statement"]
-        for action in _listed(statement["Action"])
-        for resource in _listed(statement["Resource"])
-        if "*" in action or (isinstance(resource, str) and "*" in resource)
-    }
-    assert broad == {(action, "*") for action in KNOW_NO_RESOURCES}
-    attached = [arn for _, role in resources("AWS::IAM::Role") for arn in role.get("ManagedPolicyArns", [])]
-    assert all(set(arn) == {"Ref"} for arn in attached), "a policy of AWS's, which AWS may widen"
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-@pytest.mark.parametrize("name", TEMPLATES)
-def test_every_alarm_explains_itself(name: str) -> None:
-    """Every alarm has dimensions, a reason, a treatment of missing data and someone to tell."""
-    assert_alarms_explain_themselves(TEMPLATES[name]())
-
-
-def test_a_dead_letter_is_seen_within_a_minute() -> None:
-    """Every queue where something ends has an alarm over one minute at one message."""
-    watched = set()
-    for name, alarm in resources("AWS::CloudWatch::Alarm"):
-        text = json.dumps(alarm)
-        if alarm.get("EvaluationPeriods") == 1 and '"Period": 60' in text and alarm["Threshold"] <= 1:
-            watched |= {
-                (name.split(".")[0], queue) for queue in re.findall(r'\["(\w+)", "QueueName"\]', text)
-            }
-    ends = {tuple(name.split(".")) for name, queue in QUEUES if "RedrivePolicy" not in queue}
-    assert ends <= watched

@@ -17,6 +17,8 @@ from configured_consumer import configure
 from example_templates import TEMPLATES
 from guarded_consumer import guard
 from parallel_works import fan_out
+from shedding_consumer import shed
+from stream_consumers import follow, stream
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
@@ -26,6 +28,7 @@ from resilient_constructs import (
     FanOutBus,
     FlowControlledConsumer,
     Handler,
+    KinesisBisectConsumer,
     OnCall,
     ResilientFunction,
     Route,
@@ -42,6 +45,7 @@ STATEFUL = {
     "AWS::Events::Archive",
     "AWS::Events::EventBus",
     "AWS::KMS::Key",
+    "AWS::Kinesis::Stream",
     "AWS::Logs::LogGroup",
     "AWS::S3::Bucket",
     "AWS::SecretsManager::Secret",
@@ -90,6 +94,26 @@ def a_configured_consumer(stack: Stack) -> None:
     configure(stack, handler=HANDLER)
 
 
+def a_shedding_consumer(stack: Stack) -> None:
+    """``FlowControlledConsumer`` with an archive for what is too old, and an urgent lane."""
+    shed(stack, handler=HANDLER)
+
+
+def a_stream_consumer(stack: Stack) -> None:
+    """``KinesisBisectConsumer``, minimal."""
+    KinesisBisectConsumer(stack, "Orders", handler=HANDLER)
+
+
+def a_stream_consumer_that_parks(stack: Stack) -> None:
+    """``KinesisBisectConsumer`` with everything that is a resource of its own."""
+    stream(stack, handler=HANDLER)
+
+
+def a_table_consumer(stack: Stack) -> None:
+    """``KinesisBisectConsumer`` of a table's stream."""
+    follow(stack, handler=HANDLER)
+
+
 def a_bus(stack: Stack) -> None:
     """``FanOutBus`` with one subscription."""
     bus = FanOutBus(stack, "Orders")
@@ -126,6 +150,10 @@ BUILDS: dict[str, Callable[[Stack], None]] = {
         a_fifo_consumer,
         a_consumer_with_a_breaker,
         a_configured_consumer,
+        a_shedding_consumer,
+        a_stream_consumer,
+        a_stream_consumer_that_parks,
+        a_table_consumer,
         a_bus,
         a_workflow,
         workflows_of_all_kinds,
@@ -170,6 +198,10 @@ PINNED = {
         "OrdersArchiveE22F4F05",
         "OrdersBusEC605DBA",
         "OrdersDeliveryUndelivered7B30FC6B",
+        "ResilientCircuitsControllerDeadLetterQueueD5990B76",
+        "ResilientCircuitsControllerLogGroupD143EACF",
+        "ResilientCircuitsControllerWakeQueue17B0F60E",
+        "ResilientCircuitsTable02CFC3AE",
     ],
     "Documents": [
         "AnalyseDeadLetterQueue46EE0FDB",
@@ -230,6 +262,49 @@ PINNED_CONSTRUCTS = {
         "DeliveryFunctionLogGroup34ECB53C",
         "DeliveryQueue6A0D8ED9",
         "Key961B73FD",
+    ],
+    "a_shedding_consumer": [
+        "DeliveryArchive6FBA7575",
+        "DeliveryDeadLetterQueue7D230F16",
+        "DeliveryFunctionLogGroup34ECB53C",
+        "DeliveryQueue6A0D8ED9",
+        "DeliveryUrgentQueueE0CFC477",
+        "ResilientCircuitsControllerDeadLetterQueueD5990B76",
+        "ResilientCircuitsControllerLogGroupD143EACF",
+        "ResilientCircuitsControllerWakeQueue17B0F60E",
+        "ResilientCircuitsTable02CFC3AE",
+    ],
+    "a_stream_consumer": [
+        "OrdersFunctionLogGroup25A28103",
+        "OrdersPoisonBucket6FD9567D",
+        "OrdersPoisonQueue4C10251D",
+        "OrdersResolverDeadLetterQueue35608915",
+        "OrdersResolverDiscardedQueue00CA86DF",
+        "OrdersResolverLogGroup55AF63B8",
+        "OrdersStream160EEBFB",
+    ],
+    "a_stream_consumer_that_parks": [
+        "OrdersFunctionLogGroup25A28103",
+        "OrdersParkedKeys91FCBDCE",
+        "OrdersPoisonBucket6FD9567D",
+        "OrdersPoisonQueue4C10251D",
+        "OrdersResolverDeadLetterQueue35608915",
+        "OrdersResolverDiscardedQueue00CA86DF",
+        "OrdersResolverLogGroup55AF63B8",
+        "OrdersStream160EEBFB",
+        "ResilientCircuitsControllerDeadLetterQueueD5990B76",
+        "ResilientCircuitsControllerLogGroupD143EACF",
+        "ResilientCircuitsControllerWakeQueue17B0F60E",
+        "ResilientCircuitsTable02CFC3AE",
+    ],
+    "a_table_consumer": [
+        "Items5C12978B",
+        "OrdersFunctionLogGroup25A28103",
+        "OrdersPoisonBucket6FD9567D",
+        "OrdersPoisonQueue4C10251D",
+        "OrdersResolverDeadLetterQueue35608915",
+        "OrdersResolverDiscardedQueue00CA86DF",
+        "OrdersResolverLogGroup55AF63B8",
     ],
     "a_bus": ["OrdersArchiveE22F4F05", "OrdersBusEC605DBA", "OrdersWorkUndelivered47A8A2E0", "Queue4A7E3555"],
     "a_workflow": [

@@ -14,6 +14,7 @@ from resilient_runtime.breaker import CircuitStore
 from resilient_runtime.clock import Clock
 from resilient_runtime.lifecycle import Caretaker, Guard, NoCaretaker, NoGuard
 from resilient_runtime.rejection import Rejection
+from resilient_runtime.streams.batch import ParkedKeys
 
 STANDARD = "arn:aws:sqs:eu-west-1:111122223333:orders"
 FIFO = STANDARD + ".fifo"
@@ -89,6 +90,57 @@ class KeptVisibility:
         self.delays += [(record["messageId"], seconds) for record, seconds in delays]
 
 
+class KeptArchive:
+    """An archive in memory; ``broken`` makes it refuse."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, dict[str, Any]] = {}
+        self.broken: Callable[[str], bool] = lambda key: False
+        self.tries = 0
+
+    def put(self, key: str, document: str) -> None:
+        """Keep the document, or refuse."""
+        self.tries += 1
+        if self.broken(key):
+            raise ConnectionError("no route to S3")
+        self.documents[key] = json.loads(document)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the messages that are archived, in order."""
+        return [document["message_id"] for document in self.documents.values()]
+
+
+class KeptEvents:
+    """An event bus in memory; ``refused`` are the places of each call that it does not take."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[Mapping[str, Any]]] = []
+        self.refused: dict[int, str] = {}
+        self.is_down = False
+
+    def put(self, entries: Sequence[Mapping[str, Any]]) -> Mapping[int, str]:
+        """Keep the entries."""
+        if self.is_down:
+            raise ConnectionError("no route to EventBridge")
+        self.calls.append(list(entries))
+        return self.refused
+
+
+class KeptPoison:
+    """A poison store in memory; ``broken`` makes it refuse."""
+
+    def __init__(self) -> None:
+        self.entries: list[Mapping[str, Any]] = []
+        self.broken: Callable[[Mapping[str, Any]], bool] = lambda entry: False
+
+    def store(self, entry: Mapping[str, Any]) -> None:
+        """Keep the entry, or refuse."""
+        if self.broken(entry):
+            raise ConnectionError("no route to SQS")
+        self.entries.append(entry)
+
+
 class App:
     """One execution environment: a handler under the runtime, and all that it emitted."""
 
@@ -101,6 +153,7 @@ class App:
         guard: Guard | None = None,
         clocked: Ticking | None = None,
         circuits: CircuitStore | None = None,
+        parked_keys: ParkedKeys | None = None,
         **env: str,
     ) -> None:
         module = types.ModuleType("handler_under_test")
@@ -110,6 +163,9 @@ class App:
         self.broken_lines: set[int] = set()
         self.dead_letters = KeptDeadLetters()
         self.visibility = KeptVisibility()
+        self.archive = KeptArchive()
+        self.bus = KeptEvents()
+        self.poison = KeptPoison()
         self.clock = clocked or Ticking()
         self.handler = build(
             {
@@ -126,6 +182,10 @@ class App:
             guard=guard or NoGuard(),
             circuits=circuits,
             visibility=self.visibility,
+            archive=self.archive,
+            bus=self.bus,
+            poison=self.poison,
+            parked_keys=parked_keys,
             sleep=self.clock.sleep,
         )
 
@@ -157,9 +217,11 @@ def sqs_record(
     group: str | None = None,
     arn: str = STANDARD,
     receive_count: int = 1,
+    age: float = 0.25,
 ) -> dict[str, Any]:
-    """One record; a body that is not a string is sent as JSON."""
-    system = {"ApproximateReceiveCount": str(receive_count), "SentTimestamp": "1800000000000"}
+    """One record; a body that is not a string is sent as JSON. Its age is that at noon."""
+    sent = f"{(NOON - age) * 1000:.0f}"
+    system = {"ApproximateReceiveCount": str(receive_count), "SentTimestamp": sent}
     if group is not None:
         system["MessageGroupId"] = group
     return {

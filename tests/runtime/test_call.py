@@ -3,12 +3,15 @@ from __future__ import annotations
 import io
 import json
 import logging
+from email.message import Message
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 from aws_lambda_powertools import Logger
+from botocore.exceptions import ClientError
 from lambda_events import App, Context, batch_of, sqs_record
-from resilient_runtime import Call, UnknownDownstream, add_correlation_id, current_call
+from resilient_runtime import Call, SlowDown, UnknownDownstream, add_correlation_id, current_call
 from resilient_runtime.lifecycle import NoGuard
 from resilient_runtime.settings import DownstreamSettings
 
@@ -158,3 +161,42 @@ def test_the_users_own_log_lines_carry_the_id(powertools: bool) -> None:
 
     App(handle)(batch_of(sqs_record(attributes={"correlation_id": "c-5"})))
     assert json.loads(stream.getvalue())["correlation_id"] == "c-5"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        HTTPError("https://courier.example", 429, "Too Many Requests", Message(), None),
+        ClientError({"Error": {"Code": "ThrottlingException"}}, "PutItem"),
+        SlowDown(),
+    ],
+    ids=["urllib", "botocore", "ours"],
+)
+def test_an_answer_429_is_throttled_whichever_client_it_comes_from(error: Exception) -> None:
+    """The courier of the examples is called with urllib: asking for fewer calls must not open a circuit."""
+    call = Call()
+    with pytest.raises(type(error)), call.downstream("Courier") as courier:
+        raise error
+    assert courier.outcome == "throttled"
+
+
+def test_a_failure_that_came_of_a_429_is_a_failure() -> None:
+    """The courier that was called instead of it is down all the same."""
+    call = Call()
+    with pytest.raises(ConnectionError), call.downstream("Other") as other:
+        raise ConnectionError from SlowDown()
+    assert other.outcome == "failed"
+
+
+def test_an_exception_that_breaks_whoever_looks_at_it_leaves_as_it_is() -> None:
+    """The handler's exception goes on, and the call is over for everybody who waits for that."""
+
+    class HostileError(Exception):
+        @property
+        def response(self) -> object:
+            raise RuntimeError
+
+    call = Call()
+    with pytest.raises(HostileError), call.downstream("Courier") as courier:
+        raise HostileError
+    assert courier.outcome == "failed"

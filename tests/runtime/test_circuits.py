@@ -16,7 +16,15 @@ METRICS = {"Opened", "Closed", "CircuitRefused", "Held", "Failed", "DownstreamFa
 
 
 class Timed(Ticking):
-    """Both clocks go together, a tenth of a second with each look at the ticks."""
+    """Both clocks go together, a tenth of a second with each look at the ticks; sleep is kept, not slept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        """Keep how long."""
+        self.slept.append(seconds)
 
     @property
     def clock(self) -> Clock:
@@ -68,6 +76,7 @@ class Delivery:
         """Begin to listen."""
         self.app.lines.clear()
         self.begun.clear()
+        self.clock.slept.clear()
 
     def told(self, status: str) -> list[dict[str, Any]]:
         """The records of this status."""

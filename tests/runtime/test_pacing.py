@@ -2,62 +2,14 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from pace_world import COURIER, World
 from resilient_runtime import Call, SlowDown
-from resilient_runtime.clock import Clock
-from resilient_runtime.pacing import Pace, PacePolicy, Pacer
+from resilient_runtime.pacing import Pace, PacePolicy
 from resilient_runtime.settings import DownstreamSettings
 from resilient_runtime.slow_down import Asked, NoTurn
-
-COURIER = DownstreamSettings(name="Courier", requests_per_second=10, burst=10, max_concurrency=60)
-
-
-@dataclass
-class World:
-    """One environment's pacer, in a time that passes only when it sleeps or is told to."""
-
-    policy: PacePolicy = field(default_factory=PacePolicy)
-    luck: float = 0.0
-    now: float = 100.0
-    slept: list[float] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.pacer = Pacer(
-            self.policy,
-            clock=Clock(wall=lambda: self.now, ticks=lambda: self.now),
-            random=lambda: self.luck,
-            sleep=self.sleep,
-        )
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass, and note it."""
-        self.slept.append(seconds)
-        self.now += seconds
-
-    def call(
-        self,
-        seconds: float = 0.0,
-        error: Exception | None = None,
-        *,
-        left: float = 60.0,
-        downstream: DownstreamSettings = COURIER,
-        message_id: str | None = "m-1",
-    ) -> float:
-        """Make one call; returns the seconds that were waited for it."""
-        before = self.now
-        ends = self.now + left
-        call = Call(message_id=message_id, remaining=lambda: int((ends - self.now) * 1000), margin_ms=0)
-        self.pacer.enter(call, downstream)
-        waited = self.now - before
-        self.now += seconds
-        self.pacer.leave(call, downstream, seconds, error)
-        return waited
 
 
 def test_an_environment_takes_its_share_of_the_rate() -> None:
@@ -165,6 +117,23 @@ def test_a_turn_beyond_the_longest_wait_gives_the_message_back() -> None:
     assert world.slept[-1] == 20
 
 
+def test_a_turn_that_comes_seldom_is_waited_for() -> None:
+    """A message that went back at every look would have no receives left when its turn comes at last."""
+    world = World()
+    seldom = DownstreamSettings(name="Bank", requests_per_second=0.1, burst=9, max_concurrency=9)
+    waits = [world.call(downstream=seldom, left=600) for _ in range(3)]
+    assert waits == pytest.approx([0, 90, 90])
+
+
+def test_who_is_waited_for_does_not_wait_for_a_turn_that_comes_seldom() -> None:
+    """In mode event somebody may wait for the answer, and no receives are spent."""
+    world = World()
+    seldom = DownstreamSettings(name="Bank", requests_per_second=0.1, burst=9, max_concurrency=9)
+    world.call(downstream=seldom, left=600, message_id=None)
+    with pytest.raises(NoTurn):
+        world.call(downstream=seldom, left=600, message_id=None)
+
+
 def test_the_wait_leaves_time_for_the_call_itself() -> None:
     """A turn that comes when a call like the last ones would no longer fit is not waited for."""
     world = World()
@@ -240,86 +209,3 @@ def test_a_policy_names_what_is_wrong_with_it(wrong: dict[str, float]) -> None:
     (name,) = wrong
     with pytest.raises(ValueError, match=f"PacePolicy: {name} is .*; allowed"):
         PacePolicy(**wrong)
-
-
-STEPS = st.lists(
-    st.tuples(
-        st.floats(0, 100),  # idle before
-        st.floats(0, 30),  # in the call
-        st.sampled_from([None, None, None, SlowDown(), SlowDown(retry_after=5), ConnectionError()]),
-    ),
-    max_size=30,
-)
-
-
-def run_environment(seed: int, steps: Sequence[tuple[float, float, Exception | None]]) -> list[float]:
-    """The moments at which one environment called."""
-    dice = random.Random(seed)
-    world = World(now=0.0)
-    world.pacer._random = dice.random
-    moments = []
-    for idle, seconds, error in steps:
-        world.now += idle
-        try:
-            world.call(seconds, error, left=1e6)
-        except NoTurn:
-            continue
-        moments.append(world.now - seconds)
-    return moments
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(), STEPS), min_size=1, max_size=8))
-def test_a_fleet_never_exceeds_its_rate_and_its_credit_in_any_window(
-    fleet: list[tuple[int, list[tuple[float, float, Exception | None]]]],
-) -> None:
-    """Whatever its environments do, n of them make at most n credits and the rate's calls in any stretch."""
-    moments = sorted(moment for seed, steps in fleet for moment in run_environment(seed, steps))
-    rate, credit = len(fleet) / 6, 3 * len(fleet)
-    for first, begin in enumerate(moments):
-        for last in range(first, len(moments)):
-            assert last - first + 1 <= credit + rate * (moments[last] - begin) + 1e-6
-
-
-@given(st.integers(), STEPS)
-def test_the_pace_stays_between_its_floor_and_its_full(
-    seed: int, steps: list[tuple[float, float, Exception | None]]
-) -> None:
-    """No story of calls makes an environment faster than its share of the rate, or stop for good."""
-    world = World(now=0.0)
-    world.pacer._random = random.Random(seed).random
-    for idle, seconds, error in steps:
-        world.now += idle
-        try:
-            world.call(seconds, error, left=1e6)
-        except NoTurn:
-            continue
-        finally:
-            assert 0.05 <= world.pacer.share_of("Courier") <= 1.0
-
-
-@settings(deadline=None)
-@given(st.integers(1, 200))
-def test_every_environment_recovers_its_full_pace(refused: int) -> None:
-    """However often it was refused, fifty calls that are taken bring it back."""
-    world = World(PacePolicy(longest_wait=1e9))
-    for _ in range(refused):
-        world.call(error=SlowDown(), left=1e9)
-    for _ in range(50):
-        world.call(left=1e9)
-    assert world.pacer.share_of("Courier") == pytest.approx(1.0)
-
-
-@given(st.lists(st.floats(-100, 100), max_size=20))
-def test_a_clock_that_jumps_back_earns_nothing(jumps: list[float]) -> None:
-    """Turns come from time that passed, and a wait is always finite."""
-    pace = Pace(rate=1.0, burst=1.0, policy=PacePolicy(), random=lambda: 0.5, now=0.0)
-    now, furthest, taken = 0.0, 0.0, 0
-    for jump in jumps:
-        now += jump
-        furthest = max(furthest, now)
-        if pace.wait(now) <= 0:
-            pace.take()
-            pace.ended(now, None)
-            taken += 1
-    assert taken <= 1 + furthest + 1e-6

@@ -9,11 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lambda_events import FIFO, App, batch_of, returned, sqs_record
 from resilient_runtime import Call, Reject, SlowDown
-from resilient_runtime.batch import Batch, refuses_nothing
+from resilient_runtime.batch import Batch
 from resilient_runtime.in_progress import InProgress
 from resilient_runtime.lifecycle import NoGuard
 from resilient_runtime.pacing import Pacer
-from resilient_runtime.returning import ReturnPolicy, Returns, visibility_after
+from resilient_runtime.refusals import refuses_nothing
+from resilient_runtime.returning import (
+    ReturnPolicy,
+    Returns,
+    deserves_another_try,
+    visibility_after,
+)
 from resilient_runtime.settings import DownstreamSettings
 from resilient_runtime.slow_down import Asked
 from resilient_runtime.status import StatusLines, Teller
@@ -39,6 +45,11 @@ def test_a_wait_that_the_downstream_asked_for_comes_first() -> None:
     assert visibility_after(1, POLICY, lambda: 0.5, retry_after=60) == pytest.approx(63.5)
 
 
+def test_a_retry_after_of_a_day_is_not_believed() -> None:
+    """One wrong header, or a clock that is wrong, hides a message for an hour, not for half a day."""
+    assert visibility_after(1, POLICY, lambda: 0.0, retry_after=1_800_000_000) == pytest.approx(3_602)
+
+
 def test_ten_receives_outlast_an_outage_of_ten_minutes() -> None:
     """With the worst luck a message is received the tenth time more than ten minutes after the first."""
     waits = [visibility_after(attempt, POLICY, lambda: 0.0) for attempt in range(1, 10)]
@@ -54,7 +65,10 @@ def test_every_wait_is_one_that_sqs_takes(
     assert 0 <= wait <= 42_300
 
 
-@pytest.mark.parametrize("wrong", [{"first": -1}, {"least": 2}, {"growth": 0.5}, {"longest": 43_200}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"first": -1}, {"least": 2}, {"growth": 0.5}, {"longest": 43_200}, {"second_try_from": 0}],
+)
 def test_a_policy_names_what_is_wrong_with_it(wrong: dict[str, float]) -> None:
     """Each number out of its range is told with the range."""
     (name,) = wrong
@@ -241,3 +255,110 @@ def test_returns_are_spread() -> None:
     dice = random.Random(1)
     waits = sorted(visibility_after(1, POLICY, dice.random) for _ in range(100))
     assert waits[-1] - waits[0] > 2.5
+
+
+class Unsteady:
+    """A handler whose downstream answers with one outcome after the other."""
+
+    def __init__(self, *outcomes: Exception | None, inside: bool = True) -> None:
+        self.outcomes = list(outcomes)
+        self.inside = inside
+
+    def __call__(self, body: Any, call: Call) -> None:
+        """Call it, inside of the block or behind it."""
+        outcome = self.outcomes.pop(0)
+        with call.downstream("Courier"):
+            if outcome is not None and self.inside:
+                raise outcome
+        if outcome is not None:
+            raise outcome
+
+
+def statuses(made: Batch) -> list[str]:
+    """What was told of messages."""
+    told = [one["status"] for one in vars(made)["kept"].records]
+    return [status for status in told if status in ("STARTED", "FAILED", "COMPLETED", "HELD")]
+
+
+def test_a_message_with_half_of_its_receives_behind_it_gets_two_tries_in_each() -> None:
+    """The second that succeeds completes it: it does not go back, and both tries are told."""
+    told = Told()
+    made = batch(Unsteady(ConnectionError(), None), told)
+    assert returned(made.run(records("one", receive_count=5), None, None)) == []
+    assert told.delays == []
+    assert statuses(made) == ["STARTED", "FAILED", "STARTED", "COMPLETED"]
+
+
+def test_a_second_try_that_fails_is_the_last() -> None:
+    """The message goes back, once."""
+    told = Told()
+    made = batch(Unsteady(ConnectionError(), ConnectionError()), told)
+    assert returned(made.run(records("one", receive_count=9), None, None)) == ["one-0"]
+    assert told.delays == [("one-0", 3.5)]
+
+
+def test_a_second_try_keeps_the_order_of_its_group() -> None:
+    """What comes behind it in a FIFO queue is begun after it."""
+    told = Told()
+    made = batch(Unsteady(ConnectionError(), None, None), told)
+    event = records("first", "second", group="g", arn=FIFO, receive_count=5)
+    assert returned(made.run(event, None, None)) == []
+    assert statuses(made) == ["STARTED", "FAILED", "STARTED", "COMPLETED", "STARTED", "COMPLETED"]
+
+
+@pytest.mark.parametrize(
+    ("handler", "receives", "left", "why"),
+    [
+        (Unsteady(ConnectionError(), None), 4, 60.0, "it has receives enough"),
+        (Unsteady(ConnectionError(), None, inside=False), 5, 60.0, "it failed by itself"),
+        (Unsteady(SlowDown(), None), 5, 60.0, "the downstream wants fewer calls"),
+        (Unsteady(ConnectionError(), None), 5, 0.0, "there is no time"),
+    ],
+    ids=["early", "by itself", "429", "no time"],
+)
+def test_no_second_try_where_it_would_do_no_good(
+    handler: Unsteady, receives: int, left: float, why: str
+) -> None:
+    """It goes back after its first."""
+
+    class Late(NoGuard):
+        def __init__(self) -> None:
+            self.looks = [60.0, left]
+
+        def left(self) -> float:
+            return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+
+    handler = Unsteady(*handler.outcomes, inside=handler.inside)
+    made = batch(handler, Told())
+    made._guard = Late()
+    assert returned(made.run(records("one", receive_count=receives), None, None)) == ["one-0"], why
+    assert len(handler.outcomes) == 1
+
+
+def test_no_second_try_in_an_outage() -> None:
+    """From the fourth failure in a row each message has one try: else an outage would get twice the calls."""
+    handler = Unsteady(*[ConnectionError()] * 10)
+    made = batch(handler, Told())
+    made.run(records(*["one"] * 5, receive_count=5), None, None)
+    # two for the first, two for the second whose first failure is the third in a row, then one each
+    assert len(handler.outcomes) == 10 - 7
+
+
+def test_no_second_try_without_a_pace() -> None:
+    """Nothing would lie between the two."""
+    call = Call(attempt=5, downstreams={"Courier": DownstreamSettings(name="Courier")})
+    with pytest.raises(ConnectionError), call.downstream("Courier"):
+        raise ConnectionError
+    assert not deserves_another_try(call, POLICY, failures=1)
+
+
+def test_what_an_open_circuit_refuses_stays_away_ever_longer() -> None:
+    """A message that came back for every probe would be out of receives before a long outage is over."""
+    delays = []
+    for receives in (1, 5, 9):
+        told = Told()
+        returns = Returns(told, random=lambda: 0.5)
+        returns.held(sqs_record(), None, 15.0, refused=receives)
+        returns.tell(60)
+        delays += [seconds for _, seconds in told.delays]
+    assert delays == [16.0, 56.0, 630.0]

@@ -30,12 +30,15 @@ _downstreams = st.builds(
 @given(
     downstreams=st.lists(_downstreams, max_size=3).map(tuple),
     table=st.none() | st.text(min_size=1),
+    receives=st.none() | st.integers(1, 1000),
 )
 def test_settings_go_through_the_environment_unchanged(
-    downstreams: tuple[DownstreamSettings, ...], table: str | None
+    downstreams: tuple[DownstreamSettings, ...], table: str | None, receives: int | None
 ) -> None:
-    """Breakers and the table of their circuits among them."""
-    settings = Settings(handler="app.deliver", downstreams=downstreams, circuits_table=table)
+    """Breakers and the table of their circuits among them, and how often a message is received."""
+    settings = Settings(
+        handler="app.deliver", downstreams=downstreams, circuits_table=table, max_receive_count=receives
+    )
 
     assert Settings.from_env(settings.to_env()) == settings
 

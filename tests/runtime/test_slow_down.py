@@ -8,7 +8,7 @@ import requests
 import urllib3
 from resilient_runtime import GaveUp, SlowDown
 from resilient_runtime.retry_signs import Sign
-from resilient_runtime.slow_down import Asked, asked_in
+from resilient_runtime.slow_down import Asked, NoTurn, asked_in
 
 NOW = 1_800_000_000.0
 
@@ -128,3 +128,45 @@ def test_a_wait_below_zero_is_refused(seconds: float) -> None:
     """A wrong number is named where it is given."""
     with pytest.raises(ValueError, match=r"retry_after is .*; allowed: 0 seconds or more"):
         SlowDown(retry_after=seconds)
+
+
+def test_an_answer_that_a_retry_gave_up_on_still_says_when_to_come_back() -> None:
+    """A 503 with a Retry-After that is too long for the invocation is just what the message should heed."""
+    last = of_requests(503, Retry_After="45").response
+    error = GaveUp("POST", attempts=1, seconds=1, why="too long", last=last, sign=Sign("failed"))
+    assert asked_in(error, now=NOW) == Asked(45)
+
+
+def test_a_429_in_a_group_of_exceptions_is_found() -> None:
+    """Tasks of asyncio that fail together raise a group."""
+    group = ExceptionGroup("two tasks", [ValueError(), ExceptionGroup("", [of_httpx(429, Retry_After="8")])])
+    assert asked_in(group, now=NOW) == Asked(8)
+
+
+@pytest.mark.parametrize("name", ["status", "status_code", "code", "http_status"])
+def test_headers_of_an_exception_of_its_own_shape_are_read(name: str) -> None:
+    """Some clients put the answer's headers straight onto their exception."""
+    assert asked_in(ToldError(**{name: 429, "headers": {"Retry-After": "11"}}), now=NOW) == Asked(11)
+
+
+@pytest.mark.parametrize("headers", [{"Retry-After": b"5"}, 7, ["Retry-After"]])
+def test_a_429_whose_headers_break_the_reader_is_still_one(headers: object) -> None:
+    """Whatever stands there, fewer calls are wanted."""
+    assert asked_in(ToldError(status_code=429, headers=headers), now=NOW) == Asked(None)
+
+
+def test_an_exception_that_breaks_whoever_looks_at_it_asks_for_nothing() -> None:
+    """Nothing that a handler raises may cost its message the way back."""
+
+    class HostileError(Exception):
+        @property
+        def response(self) -> object:
+            raise RuntimeError
+
+    assert asked_in(HostileError(), now=NOW) is None
+
+
+def test_our_own_pace_is_told_from_the_downstreams_word() -> None:
+    """A turn that is too far off says when to come back, and nothing about the downstream."""
+    asked = asked_in(NoTurn("Courier", 30), now=NOW)
+    assert asked == Asked(30, uncalled=True)

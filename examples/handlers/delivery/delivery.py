@@ -24,6 +24,7 @@ def deliver(order: dict[str, Any], call: Call) -> None:
             headers={"Idempotency-Key": call.idempotency_key, "X-Correlation-Id": call.correlation_id},
             timeout=COURIER_TIMEOUT,
         )
-    if reply.status_code == requests.codes.unprocessable:
-        raise Reject("the courier refuses this address")  # poison: dead-letter at once, with the reason
-    reply.raise_for_status()  # anything else: the message comes back and is tried again
+        if reply.status_code == requests.codes.unprocessable:
+            raise Reject("the courier refuses this address")  # poison: dead-letter at once, with the reason
+        # Anything else: the message comes back. Inside the block, where the courier's circuit counts it.
+        reply.raise_for_status()

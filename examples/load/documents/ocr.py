@@ -15,8 +15,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
-from resilient_constructs.demo.bucket import TokenBucket
-
 __all__ = ["OcrServer"]
 
 
@@ -33,7 +31,9 @@ class OcrServer:
         self.is_down = False
         self.answers: Counter[int] = Counter()
         self._seconds = seconds
-        self._bucket = TokenBucket(rate=requests_per_second, burst=max(1.0, requests_per_second))
+        self._rate = requests_per_second
+        self._tokens = max(1.0, requests_per_second)
+        self._at = time.monotonic()
         self._lock = threading.Lock()
         self._server = _Listener(("127.0.0.1", 0), self)
         self._thread = threading.Thread(
@@ -62,7 +62,7 @@ class OcrServer:
             if self.is_down:
                 status, wait = 503, 0.0
             else:
-                self._bucket, wait = self._bucket.take(time.monotonic())
+                wait = self._take(time.monotonic())
                 status = 429 if wait > 0 else 200
             self.answers[status] += 1
         if status != 200:
@@ -70,6 +70,13 @@ class OcrServer:
             return status, {"message": "try again later"}, headers
         time.sleep(self._seconds)
         return 200, {"text": grey.rstrip(b"\0").decode("ascii", "replace")}, {}
+
+    def _take(self, now: float) -> float:
+        """Admit one call, or say in how many seconds the next one is."""
+        held = min(max(1.0, self._rate), self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        self._tokens = held - 1 if held >= 1 else held
+        return 0.0 if held >= 1 else (1 - held) / self._rate
 
 
 class _Listener(ThreadingHTTPServer):

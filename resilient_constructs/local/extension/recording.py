@@ -20,7 +20,7 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id
 from ministack.services import eventbridge, lambda_svc, secretsmanager, sqs, ssm
 
-__all__ = ["close", "record_key_use", "record_service"]
+__all__ = ["close", "record_key_use", "record_service", "record_use"]
 
 # What a caller needs of the customer key that a queue is encrypted with.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
@@ -49,6 +49,11 @@ def record_service(principal: str, action: str, resource: str, *, source: str, a
     """Record a call that a service makes in its own name, because of the resource ``source``."""
     context = {"aws:SourceArn": source, "aws:SourceAccount": get_account_id()}
     _write(principal, action, resource, allowed, context)
+
+
+def record_use(role: str, action: str, resource: str) -> None:
+    """Record a call that a service makes with the rights of a function's role."""
+    _write(role, action, resource, True, {})
 
 
 def record_key_use(

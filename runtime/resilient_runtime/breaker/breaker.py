@@ -45,7 +45,7 @@ class Breaker:
     Make one per environment and downstream, when the module is imported, and keep it.
 
     :param name: the downstream; all environments that give this name and table share one circuit
-    :param policy: when it opens and how it closes. Default: at half of at least 20 calls within 30 seconds
+    :param policy: when it opens and how it closes. Default: at half of at least 40 calls within 30 seconds
     :param store: where the circuit is shared
     :param environment: names this environment in leases and reasons. Default: a random name
     :param clock: the time. Default: the machine's
@@ -121,21 +121,32 @@ class Breaker:
             return None
         return self._admit(limit)
 
-    def leave(self, seconds: float, error: BaseException | None = None, lease: Lease | None = None) -> None:
+    def leave(
+        self,
+        seconds: float,
+        error: BaseException | None = None,
+        lease: Lease | None = None,
+        since: float = 0.0,
+        counts: bool | None = None,
+    ) -> None:
         """After a call that ``enter`` let pass. No error of the store's or ours comes out of it.
 
         :param seconds: how long the call took
         :param error: what it raised
         :param lease: what ``enter`` returned
+        :param since: seconds that have passed since it ended, where only now is known how
+        :param counts: whether the error counts. Default: as the policy says
         """
         if error is None and lease is None and seconds < self._slow_from:
             view = self._view
             now = self._ticks()
-            view.good_calls.append(now - seconds)
-            view.good_seconds = seconds
+            # How long it takes until a call is known to be good: others wait for that before they judge.
+            known_after = seconds + since
+            view.good_calls.append(now - known_after)
+            view.good_seconds = known_after
             if now < view.silent_until:
                 return
-        self._end(seconds, error, lease)
+        self._end(seconds, error, lease, since, counts)
 
     def give_back(self, lease: Lease) -> None:
         """A probe that ``enter`` granted is not made after all; another environment may make it."""
@@ -227,14 +238,22 @@ class Breaker:
         if state is CircuitState.CLOSED and now < view.held_until:
             raise self._refusal(view.held_until - now, f"it failed here; {view.judgement.reason}")
 
-    def _end(self, seconds: float, error: BaseException | None, lease: Lease | None) -> None:
+    def _end(
+        self,
+        seconds: float,
+        error: BaseException | None,
+        lease: Lease | None,
+        since: float,
+        counts: bool | None,
+    ) -> None:
         try:
-            counts = error is None or self._counts(error)
+            if counts is None:
+                counts = error is None or self._counts(error)
             if lease is not None:
                 self._conclude(lease, seconds, error, counts=counts)
             elif counts:
                 slow = error is None and seconds >= self._slow_from
-                self._view.observe(seconds, failed=error is not None, slow=slow)
+                self._view.observe(seconds + since, failed=error is not None, slow=slow)
         except Exception as fault:  # noqa: BLE001  whatever is wrong here, the call is over and was what it was
             self._reach.complain(fault)
 

@@ -41,30 +41,16 @@ _ENTRIES = 10
 
 def make_client(service: str) -> Any:
     """A client that gives up soon: the controller tries again itself, with its time in view."""
-    # Late on purpose, like every import of boto3 here.
-    import boto3
-    from botocore.config import Config
+    # Late on purpose, like every import of botocore here.
+    from resilient_runtime.stores.clients import client
 
-    make: Callable[..., Any] = boto3.client  # its types want the service's name written out
-    return make(service, config=Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2}))
+    return client(service, read_timeout=5)
 
 
 def reader_of(table: str, client: Any) -> Callable[[str], Circuit]:
     """Reads a circuit as it is at this moment: what is acted on must not be older than what made us look."""
-    circuits = DynamoDBCircuits(table, lambda: _Consistent(client))
+    circuits = DynamoDBCircuits(table, lambda: client, consistent=True)
     return lambda name: circuits.read(name).circuit
-
-
-class _Consistent:
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def get_item(self, **arguments: Any) -> Mapping[str, Any]:
-        item: Mapping[str, Any] = self._client.get_item(**{**arguments, "ConsistentRead": True})
-        return item
-
-    def update_item(self, **arguments: Any) -> Mapping[str, Any]:
-        raise NotImplementedError("the controller only reads circuits")
 
 
 class LambdaMappings:

@@ -21,9 +21,10 @@ from .callbacks import registered, run_callbacks
 from .environment import Environment
 from .judge import Course, after_recycling
 from .ladder import INTERRUPTION, Ladder
+from .news import News
 from .probe import RESOURCES, Probe, Reading, limits_of
 from .proc import own_processes, process_stat
-from .records import METRICS, HealthLines, in_words, percent
+from .records import HealthLines, in_words, percent
 from .recycle import Interpreter, Restarts, between_invocations, busy_threads, not_here
 from .shutdown import call_on_termination
 from .state import STATE_VARIABLE, State, from_text
@@ -32,7 +33,6 @@ from .vitals import Vitals
 
 __all__ = ["Caretaker"]
 
-_TELL_EVERY = 60.0
 _TELL_LEAK_EVERY = 600.0
 _ATTRIBUTION_SECONDS = 1.0
 
@@ -138,8 +138,7 @@ class Caretaker:
         self._cure_due = False
         self._memory_due = False
         self._note_memory_at = sys.maxsize
-        self._shown = Reading()
-        self._shown_at = 0.0
+        self._news = News(self._environment, self._probe.limits)
 
     def begin(self, event: Any, context: Any) -> None:
         """An invocation begins; when nothing else helped and its source repeats it, the process ends here."""
@@ -166,8 +165,7 @@ class Caretaker:
         if reading.memory is not None and reading.memory >= self._note_memory_at:
             self._memory_due = True
             self._note_memory_at = sys.maxsize
-        if self._is_news(reading):
-            self._show(reading)
+        self._news.heard(reading)
         if not self._ladder.between:
             # Nobody calls between invocations here: what is due is done in this one's time.
             self._do_what_is_due()
@@ -289,26 +287,6 @@ class Caretaker:
             fresh=in_words(fresh, self._probe.limits),
             health=in_words(reading, self._probe.limits),
             suspects={name: self._suspects.of(name) for name in due},
-        )
-
-    def _is_news(self, reading: Reading) -> bool:
-        if self._clock.ticks() - self._shown_at >= _TELL_EVERY or not self._shown_at:
-            return True
-        if reading == self._shown:
-            return False
-        return any(
-            now is not None and limit and (then is None or abs(now - then) * 100 >= limit)
-            for now, then, limit in zip(reading, self._shown, self._probe.limits, strict=True)
-        )
-
-    def _show(self, reading: Reading) -> None:
-        self._shown = reading
-        self._shown_at = self._clock.ticks()
-        limits = self._probe.limits
-        self._environment.tell(
-            "HEALTH",
-            percents={METRICS[name]: share for name, share in percent(reading, limits).items()},
-            health=in_words(reading, limits),
         )
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from resilient_runtime.settings import HealthSettings
 
-from .callbacks import run_callbacks
 from .environment import Environment, attempts_of
-from .judge import Abilities, Rung, after_cleaning, before_recycling, next_rung
+from .judge import Abilities, Rung, after_cleaning, next_rung
 from .probe import Reading
 from .proc import own_processes
 from .records import in_words
-from .recycle import Restarts, busy_threads, seconds_needed, unknown_children
-from .state import State
+from .recycle import Restarts, busy_threads
+from .recycling import CALLBACK_SECONDS, WAIT_FOR_NOTHING, WAIT_FOR_TIME, Recycling
 from .tmp import Inventory
 from .vitals import Vitals
 
@@ -25,15 +23,8 @@ __all__ = ["INTERRUPTION", "Ladder"]
 INTERRUPTION = "interruption"
 """Why an environment is recycled whose handler was ended at its deadline."""
 
-_CALLBACK_SECONDS = 1.0
 _CLEANING_SECONDS = 0.5
 """What must be left of an invocation to clean up in its time."""
-
-_WAIT_FOR_TIME = 2
-_WAIT_FOR_WORK = 32
-_WAIT_FOR_NOTHING = 64
-"""Invocations until it is tried again, after a cure lacked time, met work in progress, or was not to be had.
-Each try closes the handler's pools, so it must not be made in every invocation."""
 
 _REPLACING_SECONDS = 10.0
 
@@ -77,20 +68,26 @@ class Ladder:
         irreplaceable: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._settings = settings
-        self._processes = processes
-        self._working = working
         self._environment = environment
         self._vitals = vitals
         self._inventory = inventory
-        self._interpreter = interpreter
         self._leave = leave
         self._collect = collect
         self._replace = replace
-        self._irreplaceable = irreplaceable
         self._broken_off_at: int | None = None
         self._recover_from = 0
         self.between = False
         self.told = dict(environment.state.told)
+        self._recycling = Recycling(
+            environment,
+            vitals,
+            interpreter=interpreter,
+            threshold=settings.threshold,
+            told=self.told,
+            processes=processes,
+            working=working,
+            irreplaceable=irreplaceable,
+        )
         self.leaving: tuple[str, ...] = ()
         self._not_before = 0
         self._known: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
@@ -123,7 +120,7 @@ class Ladder:
         if not self.between or environment.not_recycled is not None:
             self._broken_off_at = None
         elif environment.invocations >= self._recover_from:
-            self._recover_from = environment.invocations + self._recycle(
+            self._recover_from = environment.invocations + self._recycling.attempt(
                 (),
                 vitals.probe.read_exactly(),
                 (),
@@ -147,7 +144,7 @@ class Ladder:
         rung, names = self._next(sick, soon)
         if rung == "clean":
             if environment.remaining is not None and environment.left() < _CLEANING_SECONDS:
-                self._wait(_WAIT_FOR_TIME)
+                self._wait(WAIT_FOR_TIME)
                 return
             cleaned = True
             reading = self._clean(names, reading)
@@ -157,12 +154,14 @@ class Ladder:
             rung, names = self._next(sick, soon, cleaned=True)
         if rung == "recycle":
             self._wait(
-                self._recycle(names, reading, soon, called=cleaned, reason=", ".join(names), telling=True)
+                self._recycling.attempt(
+                    names, reading, soon, called=cleaned, reason=", ".join(names), telling=True
+                )
             )
             # Still here: not now, or not at all. Who will not live to the next chance may still leave.
             rung, names = self._next(sick, soon, cleaned=True, recycle=False)
         elif rung == "none":
-            self._wait(_WAIT_FOR_NOTHING)
+            self._wait(WAIT_FOR_NOTHING)
         if rung == "exit":
             self.leaving = names
         elif rung == "none" and soon:
@@ -208,12 +207,12 @@ class Ladder:
         from .cleanup import clean, collect_garbage
 
         environment, vitals = self._environment, self._vitals
-        left = _CALLBACK_SECONDS if environment.remaining is None else environment.left() / 3
+        left = CALLBACK_SECONDS if environment.remaining is None else environment.left() / 3
         done = clean(
             names,
             inventory=self._inventory,
             enough=vitals.enough("tmp", reading),
-            seconds=min(_CALLBACK_SECONDS, left),
+            seconds=min(CALLBACK_SECONDS, left),
             collect=self._collect or collect_garbage,
             told=environment.note,
         )
@@ -240,107 +239,6 @@ class Ladder:
             bytes_removed=done.removed.size,
         )
         return after
-
-    def _recycle(
-        self,
-        names: tuple[str, ...],
-        reading: Reading,
-        soon: tuple[str, ...],
-        *,
-        called: bool,
-        reason: str,
-        telling: bool,
-    ) -> int:
-        """Start the interpreter again.
-
-        :param called: whether the user's functions have just been called
-        :param telling: whether to tell that there was no time
-        :returns: if that was not possible, the invocations until it may be tried again
-        """
-        environment, vitals, interpreter = self._environment, self._vitals, self._interpreter
-        if interpreter is None:
-            return _WAIT_FOR_NOTHING
-        memory = vitals.limits.memory
-        needed = seconds_needed(
-            environment.start,
-            environment.start_processor,
-            memory_mb=None if memory is None else memory // (1024 * 1024),
-            measured=environment.state.recycles > 0,
-            dying=bool(soon),
-        )
-        if environment.left() < needed:
-            if telling:
-                environment.tell_once(
-                    f"time to recycle {bool(soon)}",
-                    f"not recycled for {reason}: that may take {needed:.1f} s, and {environment.left():.1f} "
-                    "s were left of the invocation; a longer timeout or more memory makes room for it",
-                )
-            return _WAIT_FOR_TIME if telling else 1
-        if self._would_lose(reason, soon):
-            return _WAIT_FOR_WORK
-        if not called:
-            run_callbacks(_CALLBACK_SECONDS, environment.note)
-        if not self._may_stop_everything(reason, soon) or environment.left() < needed:
-            return _WAIT_FOR_WORK
-        courses = {
-            name: before_recycling(course, lived=environment.lived, threshold=self._settings.threshold)
-            if name in names
-            else course._replace(cleaned_at=None)
-            for name, course in vitals.courses.items()
-        }
-        now = environment.clock.wall()
-        state = State(
-            born=environment.born,
-            invocations=environment.invocations,
-            recycles=environment.state.recycles + 1,
-            reason=reason,
-            at=now,
-            until=now + environment.left(),
-            start=environment.start,
-            request_id=environment.request_id,
-            before=reading,
-            fresh=vitals.fresh or Reading(),
-            courses=courses,
-            told=self.told,
-            children=tuple(self._processes()),
-        )
-        vitals.probe.close()
-        try:
-            interpreter.start_again(state.to_text(pid=os.getpid()))
-        except OSError as error:
-            environment.not_recycled = f"the system refused: {error}"
-            environment.broken("recycling", error)
-        finally:
-            vitals.probe.open()
-        return _WAIT_FOR_NOTHING
-
-    def _would_lose(self, reason: str, soon: tuple[str, ...]) -> bool:
-        environment = self._environment
-        what = None if soon else self._irreplaceable()
-        if what is not None:
-            environment.tell_once("irreplaceable", f"not recycled for {reason} now: {what}")
-        return what is not None
-
-    def _may_stop_everything(self, reason: str, soon: tuple[str, ...]) -> bool:
-        environment = self._environment
-        if children := unknown_children(self._processes()):
-            environment.tell_once(
-                "children",
-                f"not recycled for {reason}: {len(children)} processes that the handler started are running; "
-                "end them in a function registered with on_recycle",
-            )
-            return False
-        threads = self._working()
-        # Lambda promises no thread that it runs on after the answer; one that would die with the environment
-        # a few invocations later is no reason to fail those.
-        if threads and not soon:
-            environment.tell_once(
-                "threads",
-                f"not recycled for {reason}: these threads may be at work: {', '.join(sorted(threads)[:5])}; "
-                "make them daemon threads, or end them in a function registered with on_recycle",
-            )
-            return False
-        return True
 
     def _give_up(self, soon: tuple[str, ...], reading: Reading) -> None:
         environment = self._environment

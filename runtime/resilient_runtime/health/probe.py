@@ -7,7 +7,7 @@ as long). A figure that this system does not have, as outside of Linux, is None 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from .proc import content_of, has_children, names_in, own_processes
@@ -93,33 +93,27 @@ class Probe:
     def read(self) -> Reading:
         """What is in use now, as cheaply as it can be told."""
         self._reads += 1
-        if self._reads % _EXACTLY_EVERY == 0:
-            return self.read_exactly()
-        limits = self.limits
-        self._count_children()
-        return Reading(
-            self._descriptors() if limits.descriptors else None,
-            self._memory() if limits.memory else None,
-            self._used_of_tmp() if limits.tmp else None,
-            self._threads() if limits.threads else None,
-        )
+        return self._reading(self._listed if self._reads % _EXACTLY_EVERY == 0 else self._descriptors)
 
     def read_exactly(self) -> Reading:
         """What is in use now, counted one by one where the cheap way may tell too little."""
-        limits = self.limits
-        self._count_children()
-        return Reading(
-            self._listed() if limits.descriptors else None,
-            self._memory() if limits.memory else None,
-            self._used_of_tmp() if limits.tmp else None,
-            self._threads() if limits.threads else None,
-        )
+        return self._reading(self._listed)
 
     def peak_memory(self) -> int | None:
         """The most that this process ever had in memory since it was started or re-executed, in bytes."""
         # Not getrusage: its maximum survives a re-execution, and so says nothing about this interpreter.
         _, found, rest = content_of(f"{self.proc}/status").partition(b"VmHWM:")
         return int(rest.split(None, 1)[0]) * 1024 if found else None
+
+    def _reading(self, descriptors: Callable[[], int | None]) -> Reading:
+        limits = self.limits
+        self._count_children()
+        return Reading(
+            descriptors() if limits.descriptors else None,
+            self._memory() if limits.memory else None,
+            self._used_of_tmp() if limits.tmp else None,
+            self._threads() if limits.threads else None,
+        )
 
     def _descriptors(self) -> int | None:
         try:

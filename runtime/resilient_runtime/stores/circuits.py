@@ -77,19 +77,30 @@ class DynamoDBCircuits:
 
     :param table_name: the table's name or ARN
     :param connect: makes the client when it is first needed
+    :param consistent: whether what is read must not be older than the last write. Default: it may be, as
+        nothing is overwritten by who read too early, and such a read costs half
     """
 
-    def __init__(self, table_name: str, connect: Callable[[], UpdatesItems] = dynamodb_client) -> None:
+    def __init__(
+        self,
+        table_name: str,
+        connect: Callable[[], UpdatesItems] = dynamodb_client,
+        *,
+        consistent: bool = False,
+    ) -> None:
         self.table_name = table_name
+        self._consistent = consistent
         self._connect = connect
         self._client: UpdatesItems | None = None
 
     def read(self, name: str) -> Record:
-        """The circuit and its counts; eventually consistent, as nothing is overwritten by who read too early.
+        """The circuit and its counts.
 
         :raises Exception: whatever the client raises
         """
-        answer = self._connected().get_item(TableName=self.table_name, Key=_key(name), ConsistentRead=False)
+        answer = self._connected().get_item(
+            TableName=self.table_name, Key=_key(name), ConsistentRead=self._consistent
+        )
         return _record(answer.get("Item") or {})
 
     def count(self, name: str, entries: Mapping[int, Bucket], over: Iterable[int] = ()) -> Record:

@@ -37,6 +37,13 @@ def sqs_client() -> SendsMessages:
     return cast("SendsMessages", boto3.client("sqs", config=config))
 
 
+def hurried_client() -> SendsMessages:
+    """A client that gives up at once: an invocation that is killed takes back what its batch completed."""
+    from .clients import client
+
+    return cast("SendsMessages", client("sqs", read_timeout=0.6, attempts=1))
+
+
 class DeadLetterQueue:
     """Stores rejected messages.
 
@@ -49,23 +56,32 @@ class DeadLetterQueue:
         self._connect = connect
         self._client: SendsMessages | None = None
 
+    def hurried(self) -> DeadLetterQueue:
+        """The same queue for when the time is nearly over: an answer is waited for 0.6 s, and once."""
+        return DeadLetterQueue(self.url, hurried_client)
+
+    def connect(self) -> SendsMessages:
+        """The client, made by now: importing boto3 and reading its models takes a while."""
+        if self._client is None:
+            self._client = self._connect()
+        return self._client
+
     def store(self, record: Mapping[str, Any], rejection: Rejection) -> bool:
         """Store the whole message with its reason; when this returns, SQS has confirmed it.
 
         :returns: whether the message carries its label; False when there was no room for it
         :raises Exception: whatever the client raises; the message is then not known to be stored
         """
-        if self._client is None:
-            self._client = self._connect()
+        client = self.connect()
         arguments, labelled = compose(record, rejection, queue_url=self.url)
         try:
-            answer = self._client.send_message(**arguments)
+            answer = client.send_message(**arguments)
         except Exception as error:
             if not labelled or _code(error) not in _REFUSED:
                 raise
             # A queue may allow less than SQS does (its own MaximumMessageSize): then the bare message.
             arguments, labelled = compose(record, rejection, queue_url=self.url, labelled=False)
-            answer = self._client.send_message(**arguments)
+            answer = client.send_message(**arguments)
         if not answer.get("MessageId"):
             raise RuntimeError(f"SQS did not confirm the message: {answer!r}")
         return labelled

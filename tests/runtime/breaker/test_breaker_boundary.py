@@ -12,6 +12,12 @@ from resilient_runtime.clock import Clock
 from resilient_runtime.settings import DownstreamSettings
 
 
+def raise_(error: BaseException | None) -> None:
+    """Raise it, if there is one."""
+    if error is not None:
+        raise error
+
+
 class Recorded:
     """A boundary that notes what reaches it, and may refuse a turn."""
 
@@ -19,6 +25,7 @@ class Recorded:
         self.entered: list[str] = []
         self.left: list[str] = []
         self.given_up: list[str] = []
+        self.ended: list[BaseException | None] = []
         self.error: Exception | None = None
 
     def enter(self, call: Call, downstream: DownstreamSettings) -> None:
@@ -37,6 +44,10 @@ class Recorded:
         """A turn given back."""
         self.given_up.append(downstream.name)
 
+    def done(self, call: Call, error: BaseException | None) -> None:
+        """The end of a message."""
+        self.ended.append(error)
+
 
 class Guarded:
     """One environment's boundary around calls that take no time."""
@@ -53,10 +64,15 @@ class Guarded:
         return Call(boundary=self.boundary, clock=clock, **more)
 
     def cross(self, error: BaseException | None = None, name: str = NAME, **more: Any) -> None:
-        """Cross the boundary and fail in there, or not."""
-        with self.call(**more).downstream(name, timeout=5):
-            if error is not None:
-                raise error
+        """Cross the boundary and fail in there, or not; that is all of the message."""
+        call = self.call(**more)
+        try:
+            with call.downstream(name, timeout=5):
+                raise_(error)
+        except BaseException as raised:
+            self.boundary.done(call, raised)
+            raise
+        self.boundary.done(call, None)
 
 
 def test_a_handlers_failures_open_the_circuit() -> None:

@@ -142,7 +142,7 @@ def test_a_failure_is_told_at_once_and_so_is_the_next_success() -> None:
 
 def test_everything_is_told_while_an_opening_is_near() -> None:
     """An environment that does well does not wait for its next report then."""
-    fleet = Fleet(3)
+    fleet = Fleet(3, BreakerPolicy(minimum_calls=20))
     fleet.fail(0)
     fleet.call(1)
     fleet.call(2)

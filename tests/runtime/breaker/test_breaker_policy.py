@@ -6,7 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from resilient_runtime import SlowDown
 from resilient_runtime.breaker import BreakerPolicy
+from resilient_runtime.breaker.errors import counts_by
+from resilient_runtime.slow_down import NoTurn
 
 
 @pytest.mark.parametrize(
@@ -66,3 +69,10 @@ def test_a_policy_of_another_version_is_told_by_name() -> None:
     """Not by a TypeError about arguments."""
     with pytest.raises(ValueError, match="BreakerPolicy: unknown patience; deploy the function again"):
         BreakerPolicy.from_settings({"patience": 3})
+
+
+def test_a_call_within_a_call_that_had_no_turn_says_nothing_of_the_outer_one() -> None:
+    """Our own pace refused it; not even a policy that counts 429s may count that."""
+    counts = counts_by(BreakerPolicy(throttling_counts=True))
+    assert not counts(NoTurn("Courier", 30))
+    assert counts(SlowDown())

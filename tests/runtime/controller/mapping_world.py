@@ -97,6 +97,10 @@ class World:
         self.circuits[name] = after
         return stream_record(name, before.state, after)
 
+    def circuit(self, name: str) -> Circuit:
+        """The circuit as it is stored."""
+        return self.circuits.get(name, Circuit())
+
     def open(self, name: str, *, seconds: float = 15) -> dict[str, Any]:
         """Open a circuit."""
         return self.change(name, state=CircuitState.OPEN, retry_at=self.now + seconds, reason="all failed")
@@ -157,7 +161,7 @@ class World:
 
     def _read(self, name: str) -> Circuit:
         self._step()
-        return self.circuits.get(name, Circuit())
+        return self.circuit(name)
 
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

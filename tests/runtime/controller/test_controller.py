@@ -38,6 +38,20 @@ def test_an_outage_pauses_probes_and_restores(world: World) -> None:
     assert world.wakes == []
 
 
+def test_a_stream_is_paused_and_resumed() -> None:
+    """Open: disabled; recovery time over: enabled, with nothing else changed, and left so when it closes."""
+    world = World(feeds=(FeedSettings("stream", ("Courier",)),), names=("Courier",))
+    world.controller.on_stream([world.open("Courier")], world.left)
+    assert world.look("stream") == MappingState("Disabled")
+    world.now += 15
+    for wake in world.due_wakes():
+        world.controller.on_wake(wake, world.left)
+    assert world.look("stream") == MappingState("Enabled")
+    world.controller.on_stream([world.be("Courier", CircuitState.HALF_OPEN)], world.left)
+    world.controller.on_stream([world.be("Courier", CircuitState.CLOSED)], world.left)
+    assert world.updates == [("stream", False, None), ("stream", True, None)]
+
+
 def test_a_failed_probe_pauses_again(world: World) -> None:
     """A circuit that a probe opened again is paused again, until its longer recovery time is over."""
     world.be("Courier", CircuitState.HALF_OPEN)

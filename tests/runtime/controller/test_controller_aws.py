@@ -55,6 +55,7 @@ def test_a_mapping_is_read() -> None:
     [
         (False, None, {"UUID": "m1", "Enabled": False}),
         (True, 2, {"UUID": "m1", "Enabled": True, "ScalingConfig": {"MaximumConcurrency": 2}}),
+        (True, None, {"UUID": "m1", "Enabled": True}),
     ],
 )
 def test_a_mapping_is_changed(enabled: bool, concurrency: int | None, asked: dict[str, Any]) -> None:

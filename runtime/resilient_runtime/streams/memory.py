@@ -1,0 +1,84 @@
+"""What one execution environment remembers of records that come again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+__all__ = ["Memory", "Seen"]
+
+
+class Seen:
+    """What is known of one batch, by position."""
+
+    def __init__(
+        self,
+        strikes: dict[int, int] | None = None,
+        done: Collection[int] = (),
+        doubts: dict[int, int] | None = None,
+    ) -> None:
+        self._strikes = dict(strikes or {})
+        self._done = set(done)
+        self._doubts = dict(doubts or {})
+
+    def strikes(self, position: int) -> int:
+        """How often the record failed so that it may be poison."""
+        return self._strikes.get(position, 0)
+
+    def strike(self, position: int) -> None:
+        """It failed so once more."""
+        self._strikes[position] = self.strikes(position) + 1
+
+    def doubts(self, position: int) -> int:
+        """How often it failed in a row while nothing else told why."""
+        return self._doubts.get(position, 0)
+
+    def doubt(self, position: int) -> int:
+        """It failed so once more; how often by now."""
+        self._doubts[position] = self.doubts(position) + 1
+        return self._doubts[position]
+
+    def forget_doubts(self) -> None:
+        """Something else told."""
+        self._doubts.clear()
+
+    def is_done(self, position: int) -> bool:
+        """Whether it was done or kept here, in this batch or when it came before."""
+        return position in self._done
+
+    def done(self, position: int) -> None:
+        """It is done or kept."""
+        self._done.add(position)
+
+
+class Memory:
+    """What came of the records behind the one that a shard was last told to go on at.
+
+    Lambda gives a shard's batches to any environment, and a process may die: this spares work and is no
+    record of it. What is not remembered is done twice, and a record is suspected one attempt later. Of a
+    batch that was passed nothing is remembered, so that whoever rewinds a stream has it all done again.
+    """
+
+    def __init__(self) -> None:
+        self._by_shard: dict[str, tuple[dict[str, int], frozenset[str], dict[str, int]]] = {}
+
+    def of(self, shard: str, records: Sequence[str]) -> Seen:
+        """What is remembered of a batch.
+
+        :param records: the sequence number of each record
+        """
+        strikes, done, doubts = self._by_shard.get(shard, ({}, frozenset(), {}))
+        return Seen(
+            {at: strikes[record] for at, record in enumerate(records) if record in strikes},
+            [at for at, record in enumerate(records) if record in done],
+            {at: doubts[record] for at, record in enumerate(records) if record in doubts},
+        )
+
+    def keep(self, shard: str, records: Sequence[str], seen: Seen, resume_at: int | None) -> None:
+        """A batch is over; what comes again is remembered until the shard's next batch."""
+        if resume_at is None:
+            self._by_shard.pop(shard, None)
+            return
+        again = range(resume_at, len(records))
+        strikes = {records[at]: count for at in again if (count := seen.strikes(at))}
+        doubts = {records[at]: count for at in again if (count := seen.doubts(at))}
+        self._by_shard[shard] = strikes, frozenset(records[at] for at in again if seen.is_done(at)), doubts

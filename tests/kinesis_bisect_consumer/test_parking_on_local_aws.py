@@ -1,0 +1,134 @@
+"""Keys that wait behind their poison on the local AWS: kept, replayed to a mended handler, and freed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from resilient_constructs.local import Deployment, LocalAws, deploy
+from resilient_constructs.operate.poison import Entry, QueuedPoison
+from resilient_constructs.testing.local import local_aws as local_aws
+
+pytestmark = pytest.mark.local
+
+REPOSITORY = Path(__file__).parents[2]
+RECORDS = 40
+KEYS = 5
+BAD, LARGE, DEADLY = 7, 20, 13
+PATIENCE = 120.0
+
+
+class Parking:
+    """The deployed app, what its handler wrote down, and its store."""
+
+    def __init__(self, deployment: Deployment, folder: Path) -> None:
+        self._deployment = deployment
+        self._folder = folder
+        self.aws: LocalAws = deployment.aws
+        self.queue = self.made("AWS::SQS::Queue", "PoisonQueue")
+
+    def made(self, kind: str, part: str) -> str:
+        """The physical ID of the one resource of a type whose logical ID has this in it."""
+        resources = self._deployment.templates["Parking"].resources
+        (found,) = [name for name, one in resources.items() if one.type == kind and part in name]
+        return self._deployment.physical_id(found)
+
+    def put(self) -> None:
+        """All records at once; one of them is larger than a message once it is written as base64."""
+        records = [
+            {
+                "Data": json.dumps(
+                    {
+                        "number": number,
+                        "kind": {BAD: "bad", LARGE: "bad", DEADLY: "deadly"}.get(number, "good"),
+                        "padding": "x" * 900_000 if number == LARGE else "",
+                    }
+                ).encode(),
+                "PartitionKey": f"k{number % KEYS}",
+            }
+            for number in range(RECORDS)
+        ]
+        stream = self.made("AWS::Kinesis::Stream", "Stream")
+        self.aws.client("kinesis").put_records(StreamName=stream, Records=records)
+
+    def mend(self) -> None:
+        """From now on the handler can do everything."""
+        (self._folder / "mended").touch()
+
+    def done(self) -> list[tuple[int, str]]:
+        """Number and key of what was done, in that order, without what was done again."""
+        file = self._folder / "done"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [(int(number), key) for number, key in dict.fromkeys(tuple(line.split(" ")) for line in lines)]
+
+    def kept(self) -> list[Entry]:
+        """What is in the poison store."""
+        store = QueuedPoison(self.queue, self.aws.client)
+        entries = store.take()
+        store.release(entries)
+        return entries
+
+    def replay(self) -> str:
+        """``resilient poison replay``, straight to the handler."""
+        command = ["poison", "replay", "--all", "--to", "handler", "--queue", self.queue]
+        command += ["--function", self.made("AWS::Lambda::Function", "OrdersFunction")]
+        environment = self.aws.environment() | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/runtime"}
+        code = "from resilient_constructs.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", code, *command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def parking(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Parking:
+    """The app, its records put and everything either done or kept."""
+    folder = tmp_path_factory.mktemp("parking")
+    app = Path(__file__).parent / "parking_app" / "app.py"
+    deployment = deploy(
+        local_aws,
+        app=f"{sys.executable} {app}",
+        context={"done": str(folder / "done"), "mended": str(folder / "mended")},
+    )
+    parking = Parking(deployment, folder)
+    parking.put()
+    until = time.monotonic() + PATIENCE
+    while len(parking.done()) + len(parking.kept()) < RECORDS:
+        assert time.monotonic() < until, (parking.done(), [entry.told for entry in parking.kept()])
+        time.sleep(1)
+    return parking
+
+
+def test_poison_its_followers_and_the_dead_are_kept_and_freed(parking: Parking) -> None:
+    """Every record is done or kept; once that is mended, a replay does the rest, in each key's order."""
+    kept = parking.kept()
+    kinds = Counter(str(entry.told["kind"]) for entry in kept)
+    assert kinds == {"POISON": 2, "CRASHED": 1, "PARKED": 9}
+    assert {entry.key for entry in kept if entry.told["kind"] == "PARKED"} == {"k0", "k2"}
+    (large,) = [entry for entry in kept if entry.stored_in is not None]
+    assert large.stored_in is not None
+    assert large.stored_in[1].startswith("Parking-Orders-")
+
+    parking.mend()
+    assert "goes on" in parking.replay()
+    assert parking.kept() == []
+    done = parking.done()
+    assert sorted(number for number, _ in done) == list(range(RECORDS))
+    for key in ("k0", "k1", "k2", "k4"):
+        numbers = [number for number, of in done if of == key]
+        assert numbers == sorted(numbers), key
+
+    table = parking.made("AWS::DynamoDB::Table", "ParkedKeys")
+    names = [item["name"]["S"] for item in parking.aws.client("dynamodb").scan(TableName=table)["Items"]]
+    assert names == ["version"]
