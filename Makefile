@@ -7,10 +7,10 @@ export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help setup demo test lint bench docs lock clean
+.PHONY: help setup demo test acceptance lint bench docs lock clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-7s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
 
 # set-up looks for uv before .venv comes into the PATH
 setup: export PATH := $(PLAIN_PATH)
@@ -22,6 +22,10 @@ demo: setup ## Deploy the example to the local AWS, drive it, break it, prove th
 
 test: setup ## Run every test
 	@python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+acceptance: setup ## Run the long runs on the local AWS in full: 20,000 records, 500 executions, 400 pages
+	@RESILIENT_FULL_RUNS=1 python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS) \
+	  tests/kinesis_bisect_consumer tests/breaker_workflow tests/examples -m local
 
 lint: setup ## ruff and mypy --strict
 	@ruff check .

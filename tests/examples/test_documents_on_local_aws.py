@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from sizes import sized
 
 from examples.load.documents.account import Account
 from examples.load.documents.ocr import OcrServer
@@ -21,7 +22,9 @@ from resilient_constructs.testing.local import local_aws as local_aws
 pytestmark = [pytest.mark.local, pytest.mark.slow, pytest.mark.timeout(480)]
 
 REPOSITORY = Path(__file__).parents[2]
-WISHES = Wishes(documents=20, pages=400, in_lumps=4, pause=2.0, outage=8.0, patience=330.0)
+WISHES = Wishes(
+    documents=sized(20, 8), pages=sized(400, 80), in_lumps=4, pause=2.0, outage=8.0, patience=330.0
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run(local_aws: LocalAws) -> Iterator[Run]:
-    """Twenty PDFs: nineteen with 400 pages together, one of them poison, and one that is cut off."""
+    """PDFs with hundreds of pages together, one of them poison, and one that is cut off."""
     written = io.StringIO()
     with OcrServer(requests_per_second=WISHES.ocr_rate) as ocr, Screen(Console(file=written)) as screen:
         deployment = deploy(
@@ -55,10 +58,11 @@ def run(local_aws: LocalAws) -> Iterator[Run]:
         yield Run(deployment=deployment, ocr=ocr, story=story, screen=written.getvalue())
 
 
-def test_399_pages_are_done_and_the_rest_is_explained(run: Run) -> None:
-    """400 pages = 399 with their own text as result + 1 with a reason; the PDF that is cut off has one."""
+def test_all_pages_but_the_poison_are_done_and_the_rest_is_explained(run: Run) -> None:
+    """All pages have their own text as result but one, which has a reason; so has the PDF that is cut off."""
     assert run.account.sentence() == (
-        "400 pages = 399 done + 1 explained; 20 documents, 1 of them refused with a reason"
+        f"{WISHES.pages} pages = {WISHES.pages - 1} done + 1 explained; "
+        f"{WISHES.documents} documents, 1 of them refused with a reason"
     )
     assert run.account.balanced
     (poison,) = [fate for fate in run.account.fates if fate.pages is not None and fate.explained]
@@ -89,9 +93,9 @@ def test_progress_is_seen_while_it_is_made(run: Run) -> None:
     done = [standing.done for standing in run.story.standings]
     assert done == sorted(done)
     assert len(set(done)) > 10
-    assert run.story.standings[-1].finished == 20
-    assert "pages 400: done" in run.screen
-    assert "399 done + 1 explained" in run.screen
+    assert run.story.standings[-1].finished == WISHES.documents
+    assert f"pages {WISHES.pages}: done" in run.screen
+    assert f"{WISHES.pages - 1} done + 1 explained" in run.screen
 
 
 def test_no_grant_is_missing(run: Run) -> None:

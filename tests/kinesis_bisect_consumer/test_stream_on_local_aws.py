@@ -1,4 +1,4 @@
-"""20,000 records through four shards on the local AWS, with poison, an outage and two deaths."""
+"""Thousands of records through four shards on the local AWS, with poison, an outage and two deaths."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from deaths import kill, wait_for
+from sizes import sized
 
 from resilient_constructs.local import Deployment, LocalAws, deploy
 from resilient_constructs.operate.poison import QueuedPoison
@@ -24,13 +25,13 @@ pytestmark = [pytest.mark.local, pytest.mark.slow]
 
 REPOSITORY = Path(__file__).parents[2]
 STACK = "Streamed"
-RECORDS = 20_000
+RECORDS = sized(20_000, 6_000)
 KEYS = 400
-OUTAGE = 30.0
+OUTAGE = sized(30.0, 10.0)
 # One in two hundred: the handler cannot read it, the courier alone refuses it, or the process dies of it.
 POISON = {
     number: "deadly" if at < 2 else ("unreadable", "refused")[at % 2]
-    for at, number in enumerate(Random(6).sample(range(RECORDS), 100))
+    for at, number in enumerate(Random(6).sample(range(RECORDS), RECORDS // 200))
 }
 
 
@@ -156,13 +157,13 @@ def streamed(local_aws: LocalAws, courier: Courier, tmp_path_factory: pytest.Tem
 def test_no_good_record_is_lost_and_all_poison_is_kept_whole(streamed: Streamed, courier: Courier) -> None:
     """Through poison, an outage and two killed processes every good record is done, in its key's order."""
     streamed.put()
-    wait_for("some records", lambda: len(streamed.done()) > 2_000)
+    wait_for("some records", lambda: len(streamed.done()) > RECORDS // 10)
     assert kill(streamed.aws, "Orders") >= 1
-    wait_for("more records", lambda: len(streamed.done()) > 6_000)
+    wait_for("more records", lambda: len(streamed.done()) > RECORDS // 3)
     courier.is_down = True
     time.sleep(OUTAGE)
     courier.is_down = False
-    wait_for("records after the outage", lambda: len(streamed.done()) > 12_000)
+    wait_for("records after the outage", lambda: len(streamed.done()) > RECORDS * 3 // 5)
     assert kill(streamed.aws, "Orders") >= 1
     good = set(range(RECORDS)) - POISON.keys()
     wait_for("all good records", lambda: good <= {number for number, _ in streamed.done()})
