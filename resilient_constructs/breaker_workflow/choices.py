@@ -147,7 +147,9 @@ def plan_of(
         guarded = {
             "downstream": downstream.name,
             "table": circuits.table_name,
-            "policy": RuntimePolicy.from_settings(downstream.breaker.settings()),
+            "policy": RuntimePolicy.from_settings(
+                downstream.breaker.settings(downstream.typical_latency_seconds)
+            ),
         }
     return MachinePlan(
         work=work.task,
