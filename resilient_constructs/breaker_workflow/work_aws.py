@@ -21,7 +21,7 @@ from .task_time import whole_seconds
 if TYPE_CHECKING:
     from .work import Work
 
-__all__ = ["action", "ecs_task", "workflow"]
+__all__ = ["NAME_OF_CHILD", "action", "ecs_task", "workflow"]
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 # Names that AWS's services have for "fewer, please", and for "not this". Those that one service has not do
@@ -184,10 +184,12 @@ def ecs_task(
 
 
 # Letters that an execution's name may have, and room for what follows within 80 of them. The same for every
-# retry of one start, so that a start whose answer got lost finds its own execution.
-_CHILD = (
-    "{% $substring($states.context.Execution.Name, 0, 60) & '-'"
-    " & $string($toMillis($states.context.State.EnteredTime)) %}"
+# retry of one start, so that a start whose answer got lost finds its own execution. Items of an inline batch
+# are of one execution, and many of them begin in the same millisecond.
+NAME_OF_CHILD = (
+    "{% $substring($states.context.Execution.Name, 0, 50)"
+    " & ($exists($job.item.index) ? '-' & $string($job.item.index) : '')"
+    " & '-' & $string($toMillis($states.context.State.EnteredTime)) %}"
 )
 
 
@@ -201,7 +203,7 @@ def workflow(
     return kind(
         task=WorkTask(
             resource=f"arn:{pseudo().partition}:states:::states:startExecution.sync:2",
-            arguments={"StateMachineArn": arn, "Name": _CHILD, "Input": work_input},
+            arguments={"StateMachineArn": arn, "Name": NAME_OF_CHILD, "Input": work_input},
             output="{% $states.result.Output %}",
             timeout_seconds=limit,
             platform_retries=(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from batch_runs import FORMS, Batches, batch_plan, json_source, ready, sent, told
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machine_runs import START
+from machine_runs import START, plan
 from resilient_runtime.breaker import Circuit, CircuitState
 
 from resilient_constructs.breaker_workflow.machine import Constant
 from resilient_constructs.breaker_workflow.parallel.machine import Given, Grouped, Read, inline_waits
+from resilient_constructs.breaker_workflow.work_aws import NAME_OF_CHILD
+from resilient_constructs.breaker_workflow.work_http import KEY_OF_WORK
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-1000, 1000) | st.text(max_size=5),
@@ -261,3 +264,15 @@ def test_a_constant_stands_in_for_items_that_fail(form: str) -> None:
     execution = batches.run({"items": [1, 2]})
     assert told(batches, execution) == ({0: 1, 1: {"words": [], "why": "Reject"}}, set())
     assert batches.dead == []
+
+
+@pytest.mark.parametrize("form", ["inline", "distributed"])
+def test_each_item_has_a_key_and_a_child_of_its_own(form: str) -> None:
+    """An API that knows keys, and a workflow that is started by name, take no item for another one."""
+    named = replace(plan().work, arguments={"Payload": {"key": KEY_OF_WORK, "child": NAME_OF_CHILD}})
+    source = Given(is_distributed=form == "distributed")
+    batches = Batches(batch_plan(item={"work": named}, source=source))
+    batches.run({"items": ["a", "b", "c"]}, "n" * 80)
+    for what in ("key", "child"):
+        assert len({call[what] for call in batches.calls}) == 3, what
+    assert all(len(call["child"]) <= 80 for call in batches.calls)
