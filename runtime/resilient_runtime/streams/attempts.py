@@ -9,7 +9,7 @@ from resilient_runtime.batch_budget import BatchBudget
 from resilient_runtime.call import Boundary, Call, active_call
 from resilient_runtime.circuit_open import CircuitOpen
 from resilient_runtime.in_progress import InProgress
-from resilient_runtime.interruption import exceeded_in
+from resilient_runtime.interruption import DeadlineExceeded, exceeded_in
 from resilient_runtime.late_answers import path_to_answer
 from resilient_runtime.lifecycle import Guard, Remaining
 from resilient_runtime.reject import Reject
@@ -107,11 +107,15 @@ class Attempts:
             try:
                 self._guard.enter()
                 outcome = self._function(data, call)
-                call.boundary.done(call, None)
             except BaseException as error:
                 # While it may still be interrupted: a verdict may have to be told to a store that hangs.
                 call.boundary.done(call, error)
                 raise
+            else:
+                try:  # noqa: SIM105  as the teller's
+                    call.boundary.done(call, None)
+                except DeadlineExceeded:
+                    pass  # the handler has returned: what it did is done, whoever could not be told of it
             finally:
                 self._guard.leave()
             if outcome is not None:

@@ -20,9 +20,9 @@ from resilient_runtime.status import StatusLines, Teller
 
 from .attempts import Attempts
 from .keeping import Keeping, PoisonStore
-from .memory import Memory
+from .memory import Memory, Seen
 from .records import REPLAYED, StreamRecord, records_of
-from .walk import Sight, Walk
+from .walk import FIRST_PAUSE, LONGEST_PAUSE, Sight, Walk
 
 __all__ = ["ParkedKeys", "StreamBatch"]
 
@@ -112,7 +112,8 @@ class StreamBatch:
 
         :returns: Lambda's partial batch response, naming the record to go on at, or nothing
         :raises ValueError: when the event is no stream's batch, before any record is touched
-        :raises Exception: what reading the parked keys raised: without them order cannot be kept
+        :raises Exception: what reading the parked keys raised until time was up: without them order cannot be
+            kept
         """
         request_id = str(getattr(context, "aws_request_id", ""))
         try:
@@ -127,12 +128,13 @@ class StreamBatch:
         # What is replayed has been waiting already.
         replayed = isinstance(event, Mapping) and event.get(REPLAYED) is True
         parked_keys = None if replayed else self._parked_keys
-        parked = set() if parked_keys is None else parked_keys.read()
         self._budget.begin()
         names = [record.sequence for record in records]
-        seen = self._memory.of(records[0].shard, names)
+        # What was kept when the shard had it was not done: it is replayed for that.
+        seen = Seen() if replayed else self._memory.of(records[0].shard, names)
         margin_ms = kept_ms(self._guard.margin)
-        effects = _Effects(self, records, request_id, remaining, margin_ms, parked_keys)
+        effects = _Effects(self, records, request_id, remaining, margin_ms, parked_keys, is_replayed=replayed)
+        parked = effects.read_parked()
         walked = Walk(
             [record.key for record in records],
             effects,
@@ -142,7 +144,8 @@ class StreamBatch:
             parks=parked_keys is not None,
             parked_keys=parked,
         ).run()
-        self._memory.keep(records[0].shard, names, seen, walked.resume_at)
+        if not replayed:
+            self._memory.keep(records[0].shard, names, seen, walked.resume_at)
         if walked.resume_at is None:
             return {"batchItemFailures": []}
         first = records[walked.resume_at]
@@ -175,14 +178,35 @@ class _Effects:
         remaining: Remaining,
         margin_ms: int,
         parked_keys: ParkedKeys | None,
+        *,
+        is_replayed: bool,
     ) -> None:
         self._parked_keys = parked_keys
+        self._is_replayed = is_replayed
         self._batch = batch
         self._records = records
         self._invocation = request_id, remaining, margin_ms
         self._whole = batch._guard.left()
         self._last: dict[int, Call] = {}
         self._had_time = True
+
+    def read_parked(self) -> set[str]:
+        """Which keys wait. A batch that failed at once would use up its retries while the table is away."""
+        if self._parked_keys is None:
+            return set()
+        seconds, is_told = FIRST_PAUSE, False
+        while True:
+            try:
+                return self._parked_keys.read()
+            except Exception as error:
+                if not is_told:
+                    is_told = True
+                    first = self._records[0]
+                    call = self._batch._attempts.plain([first], *self._invocation)
+                    self._batch._keeping.refused(first, call, error, "read")
+                if not self.pause(seconds):
+                    raise
+            seconds = min(seconds * 2, LONGEST_PAUSE)
 
     def attempt(self, positions: Sequence[int]) -> Sight:
         records = [self._records[at] for at in positions]
@@ -195,6 +219,10 @@ class _Effects:
 
     def store(self, position: int, sight: Sight, strikes: int) -> bool:
         record, call = self._records[position], self._last[position]
+        if self._is_replayed:
+            # Stored anew it would be out of the way of its followers, which are replayed with it.
+            self._batch._keeping.give_back(record, call, sight)
+            return False
         parked_keys = self._parked_keys
         if parked_keys is not None:
             try:
@@ -205,6 +233,8 @@ class _Effects:
         return self._batch._keeping.poison(record, call, sight, strikes)
 
     def park(self, position: int) -> bool:
+        if self._is_over():
+            return False
         record = self._records[position]
         call = self._batch._attempts.plain([record], *self._invocation)
         parked_keys = self._parked_keys
@@ -215,6 +245,13 @@ class _Effects:
                 self._batch._keeping.refused(record, call, error, "park")
                 return False
         return self._batch._keeping.park(record, call)
+
+    def _is_over(self) -> bool:
+        """Whether the time to answer has come; records that are parked take time, too."""
+        guard = self._batch._guard
+        over = guard.passed or guard.left() <= guard.margin
+        self._had_time = self._had_time and not over
+        return over
 
     def may_begin(self) -> bool:
         guard = self._batch._guard

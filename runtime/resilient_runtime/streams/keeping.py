@@ -28,6 +28,11 @@ _REMEDY = {
         "and nothing is lost or out of order. Check dynamodb:PutItem and UpdateItem of the function's "
         "role on the table of parked keys, and that it exists."
     ),
+    "read": (
+        "Which keys are parked is not known, so none of the batch is done, and its order is kept; it is read "
+        "again while the invocation lasts. Check dynamodb:GetItem and Scan of the function's role on the "
+        "table of parked keys (and the grants on its KMS key), and that it exists."
+    ),
 }
 _REASONS = {
     Outcome.FAULT: "it failed again, alone",
@@ -94,6 +99,13 @@ class Keeping:
             return False
         self._told("PARKED", record, call, {"reason": reason}, "Parked")
         return True
+
+    def give_back(self, record: StreamRecord, call: Call, sight: Sight) -> None:
+        """Tell of a record that failed again when it was replayed: it is in the store already, and stays."""
+        if sight.outcome is Outcome.REJECTED and sight.error is not None:
+            # Its STARTED record has this end; every other attempt has had its own.
+            reason = self._lines.shown(getattr(sight.error, "reason", sight.error))
+            self._tell(self._lines.failed, call, 0.0, sight.error, record.raw, reason=reason)
 
     def refused(self, record: StreamRecord, call: Call, error: BaseException, what: str) -> None:
         """Tell that a record could not be kept, and what to do."""

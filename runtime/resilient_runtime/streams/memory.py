@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 __all__ = ["Memory", "Seen"]
+
+_LANES = 10
+"""Batches of one shard that may be under way at once, and so come here in turn.
+https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html
+"""
 
 
 class Seen:
@@ -50,6 +56,17 @@ class Seen:
         self._done.add(position)
 
 
+class _Known(NamedTuple):
+    """What is remembered of one record."""
+
+    strikes: int
+    is_done: bool
+    doubts: int
+
+
+_NOTHING = _Known(0, False, 0)
+
+
 class Memory:
     """What came of the records behind the one that a shard was last told to go on at.
 
@@ -59,26 +76,38 @@ class Memory:
     """
 
     def __init__(self) -> None:
-        self._by_shard: dict[str, tuple[dict[str, int], frozenset[str], dict[str, int]]] = {}
+        self._by_shard: dict[str, list[dict[str, _Known]]] = {}
+        """Of the last batches of each shard that were here."""
 
     def of(self, shard: str, records: Sequence[str]) -> Seen:
         """What is remembered of a batch.
 
         :param records: the sequence number of each record
         """
-        strikes, done, doubts = self._by_shard.get(shard, ({}, frozenset(), {}))
+        known: dict[str, _Known] = {}
+        for batch in self._by_shard.get(shard, ()):
+            known |= batch
+        found = {at: known[record] for at, record in enumerate(records) if record in known} if known else {}
         return Seen(
-            {at: strikes[record] for at, record in enumerate(records) if record in strikes},
-            [at for at, record in enumerate(records) if record in done],
-            {at: doubts[record] for at, record in enumerate(records) if record in doubts},
+            {at: one.strikes for at, one in found.items() if one.strikes},
+            [at for at, one in found.items() if one.is_done],
+            {at: one.doubts for at, one in found.items() if one.doubts},
         )
 
     def keep(self, shard: str, records: Sequence[str], seen: Seen, resume_at: int | None) -> None:
-        """A batch is over; what comes again is remembered until the shard's next batch."""
-        if resume_at is None:
-            self._by_shard.pop(shard, None)
+        """A batch is over; what comes again is remembered until the shard has had as many as run at once."""
+        again = {
+            records[at]: known
+            for at in (() if resume_at is None else range(resume_at, len(records)))
+            if (known := _Known(seen.strikes(at), seen.is_done(at), seen.doubts(at))) != _NOTHING
+        }
+        older = self._by_shard.get(shard)
+        if not (older or again):
             return
-        again = range(resume_at, len(records))
-        strikes = {records[at]: count for at in again if (count := seen.strikes(at))}
-        doubts = {records[at]: count for at in again if (count := seen.doubts(at))}
-        self._by_shard[shard] = strikes, frozenset(records[at] for at in again if seen.is_done(at)), doubts
+        # A half of a batch says nothing of its other half.
+        batches = [{name: batch[name] for name in batch.keys() - set(records)} for batch in older or ()]
+        batches = [*batches, again][-_LANES:]
+        if any(batches):
+            self._by_shard[shard] = batches
+        else:
+            self._by_shard.pop(shard, None)
