@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Protocol
 
+from resilient_runtime.stores.refusals import code_of
+
 from .errors import OperateError
 
 __all__ = ["Entry", "PoisonStore", "QueuedPoison", "by_key", "chosen", "find_queue"]
@@ -95,24 +97,31 @@ class QueuedPoison:
     def take(self) -> list[Entry]:
         """See ``PoisonStore``.
 
-        :raises OperateError: when a message is no entry
+        :raises OperateError: when a message is no entry, or its object cannot be read
         """
         found: dict[tuple[str, str], Entry] = {}
-        for message in self._received():
-            entry = self._read(message)
-            named = str(entry.told["stream"]), entry.id
-            if named in found:
-                entry = Entry(
-                    told=entry.told,
-                    receipts=(*found[named].receipts, *entry.receipts),
-                    stored_in=entry.stored_in or found[named].stored_in,
-                )
-            found[named] = entry
+        messages = list(self._received())
+        try:
+            for message in messages:
+                entry = self._read(message)
+                named = str(entry.told["stream"]), entry.id
+                if named in found:
+                    entry = Entry(
+                        told=max(found[named].told, entry.told, key=_worth),
+                        receipts=(*found[named].receipts, *entry.receipts),
+                        stored_in=entry.stored_in or found[named].stored_in,
+                    )
+                found[named] = entry
+        except OperateError:
+            self._show([message["ReceiptHandle"] for message in messages])
+            raise
         return sorted(found.values(), key=lambda entry: entry.order)
 
     def release(self, entries: Iterable[Entry]) -> None:
         """See ``PoisonStore``."""
-        receipts = [receipt for entry in entries for receipt in entry.receipts]
+        self._show([receipt for entry in entries for receipt in entry.receipts])
+
+    def _show(self, receipts: Sequence[str]) -> None:
         for start in range(0, len(receipts), 10):
             self._client("sqs").change_message_visibility_batch(
                 QueueUrl=self.url,
@@ -154,7 +163,15 @@ class QueuedPoison:
         if where is None:
             return Entry(told=told, receipts=receipts)
         bucket, key = where["bucket"], where["key"]
-        body = self._client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        try:
+            body = self._client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        except Exception as error:  # noqa: BLE001  told by its code, or raised as ours
+            if code_of(error) != "NoSuchKey":
+                raise OperateError(
+                    f"s3://{bucket}/{key} cannot be read ({error}); nothing was changed"
+                ) from None
+            # Removed with another message of the same record. The rest of the store is not hidden for that.
+            return Entry(told={**told, "record": None}, receipts=receipts, stored_in=(bucket, key))
         return Entry(told=_parsed(body, f"s3://{bucket}/{key}"), receipts=receipts, stored_in=(bucket, key))
 
     def _client(self, service: str) -> Any:
@@ -201,6 +218,11 @@ def by_key(entries: Iterable[Entry]) -> Iterator[tuple[str, list[Entry]]]:
     ordered = sorted(entries, key=lambda entry: entry.order)
     for (_, key), of_key in groupby(ordered, key=lambda entry: entry.order[:2]):
         yield key, list(of_key)
+
+
+def _worth(told: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Of one record kept twice: the whole one, and the one that says what it holds back."""
+    return isinstance(told.get("record"), Mapping), bool(told.get("parked_table"))
 
 
 def _parsed(body: str | bytes, where: str) -> Mapping[str, Any]:

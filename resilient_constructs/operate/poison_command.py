@@ -20,6 +20,11 @@ from .replay import Replayed, ToHandler, ToStream, replay
 
 __all__ = ["poison"]
 
+_LONGEST_INVOCATION = 15 * 60 + 10
+"""Seconds: as long as a function may take, and its answer.
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+"""
+
 _Queue = Annotated[
     str | None,
     typer.Option("--queue", help="The poison queue's name or URL. Default: the only one there is."),
@@ -208,9 +213,14 @@ class _Removing:
 
 def _connect(service: str) -> Any:
     import boto3
+    from botocore.config import Config
 
     make: Callable[..., Any] = boto3.client
-    return make(service)
+    if service != "lambda":
+        return make(service)
+    # boto3 waits for a minute, and then invokes the function again while the first invocation is at it.
+    patient = Config(read_timeout=_LONGEST_INVOCATION, tcp_keepalive=True, retries={"total_max_attempts": 1})
+    return make(service, config=patient)
 
 
 def _found(find: Callable[[], list[Entry]]) -> list[Entry]:

@@ -20,6 +20,7 @@ from .poison import Entry, PoisonStore, by_key
 __all__ = ["Replayed", "ToHandler", "ToStream", "replay"]
 
 _GONE = "the stream had dropped it: only its position is known"
+_NO_OBJECT = "the bucket has it no more: only its position is known"
 _BEHIND = "an earlier record of its key stays"
 _AT_ONCE = 100
 _MOST_BYTES = 5_000_000
@@ -56,7 +57,7 @@ def replay(store: PoisonStore, entries: Sequence[Entry], target: Target) -> list
     for _, of_key in by_key(entries):
         whole = [entry for entry in of_key if entry.record is not None]
         gone = [entry for entry in of_key if entry.record is None]
-        results += [Replayed(entry=entry, problem=_GONE) for entry in gone]
+        results += [Replayed(entry=entry, problem=_NO_OBJECT if entry.stored_in else _GONE) for entry in gone]
         count, problem = 0, ""
         while count < len(whole) and not problem:
             taken, problem = target.take(whole[count:])

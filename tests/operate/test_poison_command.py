@@ -284,3 +284,60 @@ def test_which_records_has_to_be_said(world: World) -> None:
     assert world.run("replay", "--all", "--to", "handler").exit_code == 2
     assert world.run("replay", "--all", "--to", "stream", "--function", "Orders").exit_code == 2
     assert world.ids() == ["1"]
+
+
+def test_a_message_whose_object_is_gone_keeps_nobody_from_the_rest(world: World) -> None:
+    """What was stored twice, and read once when it was removed, leaves a position and not a dead command."""
+    world.keep(1, size=1_000_000)
+    world.keep(2)
+    world.s3.delete_object(Bucket="poison", Key=f"poison/{SHARD}/1.json")
+    assert world.ids() == ["1", "2"]
+    result = world.run("replay", "--all", "--to", "stream")
+    assert result.exit_code == 1
+    assert "only its position is known" in result.output
+    assert world.ids() == ["1"]
+    assert world.run("discard", "--all", "--reason", "gone").exit_code == 0
+    assert world.ids() == []
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_of_a_record_kept_twice_the_whole_one_is_replayed(world: World, first: bool) -> None:
+    """A position that was stored for a record which is there whole, and parked, hides neither."""
+    position = {
+        "version": 1,
+        "kind": "EXPIRED",
+        "stream": STREAM,
+        "shard": SHARD,
+        "sequence_number": "3",
+        "record": None,
+    }
+    if first:
+        world.store.store(position)
+    world.keep(3, parked_table="Parked")
+    world.keep(3, kind="CRASHED")
+    if not first:
+        world.store.store(position)
+    told = json.loads(world.run("show", f"{SHARD}:3").stdout)
+    assert told["kind"] == "POISON"
+    assert told["parked_table"] == "Parked"
+
+
+def test_a_handler_is_called_once_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replay waits for as long as a function may take, and never invokes it a second time by itself."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    config = poison_command._connect("lambda").meta.config
+    assert config.read_timeout >= 900
+    assert config.retries["total_max_attempts"] == 1
+
+
+def test_a_stranger_in_the_queue_is_put_back_with_all_the_others(world: World) -> None:
+    """A message that is no entry stops the command, and hides nothing from the next one."""
+    world.keep(1)
+    world.sqs.send_message(QueueUrl=world.url, MessageBody="hello")
+    result = world.run("list")
+    assert result.exit_code == 2
+    assert "nothing was changed" in result.output
+    left = world.sqs.get_queue_attributes(QueueUrl=world.url, AttributeNames=["ApproximateNumberOfMessages"])[
+        "Attributes"
+    ]
+    assert left["ApproximateNumberOfMessages"] == "2"
