@@ -14,10 +14,10 @@ from constructs import Construct
 
 from resilient_constructs.queues import facts_of
 
+from .machine.ending import GIVEN_UP, UNCAUGHT
+
 __all__ = ["keep_what_ended"]
 
-# https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
-_UNCAUGHT = ("States.DataLimitExceeded", "States.Runtime")
 _EVENTS = "events.amazonaws.com"
 
 
@@ -41,7 +41,12 @@ def keep_what_ended(
                 "stateMachineArn": [machine_arn],
                 "$or": [
                     {"status": ["TIMED_OUT", "ABORTED"]},
-                    {"status": ["FAILED"], "error": list(_UNCAUGHT)},
+                    {
+                        "status": ["FAILED"],
+                        "error": list(UNCAUGHT),
+                        # caught, it is a dead letter already: two would be worked on twice
+                        "cause": [{"anything-but": {"suffix": GIVEN_UP}}, {"exists": False}],
+                    },
                 ],
             },
         },

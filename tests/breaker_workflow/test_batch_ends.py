@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from batch_runs import FORMS, Batches, batch_plan, ready, sent
 from machine_runs import START
+from resilient_runtime.breaker import Circuit, CircuitState
 
 from resilient_constructs.breaker_workflow.machine import RetryRule
 from resilient_constructs.breaker_workflow.parallel.machine import Given, Grouped
@@ -126,3 +128,14 @@ def test_a_batch_that_cannot_tell_its_end_fails_and_says_so(task: str, form: str
     batches.tasks[task] = refuse
     execution = batches.run({"items": [1, 2]})
     assert (execution.error, batches.calls, batches.dead) == (error, [1, 2], [])
+
+
+def test_an_item_waits_from_when_it_began() -> None:
+    """However long its batch had run by then: the second begins when the first has waited in vain."""
+    item = {"keep_parked_seconds": 3_600}
+    batches = Batches(batch_plan(item=item, max_concurrency=1))
+    batches.circuit_is(Circuit(state=CircuitState.FORCED_OPEN, changed_at=START))
+    batches.run({"items": [0, 1]})
+    first, second = (datetime.fromisoformat(letter["first_started_at"]) for letter in batches.dead)
+    assert second - first > timedelta(hours=1)
+    assert [letter["error"] for letter in batches.dead] == ["Resilient.ParkedTooLong"] * 2

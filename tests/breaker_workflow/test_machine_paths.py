@@ -10,6 +10,7 @@ from machine_runs import NAME, START, World, failing_with, plan, work
 from resilient_runtime.breaker import BreakerPolicy, CircuitState
 
 from resilient_constructs.breaker_workflow.machine import Constant, PlatformRetry, RetryRule, WorkTask
+from resilient_constructs.breaker_workflow.machine.ending import GIVEN_UP
 from resilient_constructs.testing.states import StatesError, TaskCall
 
 OUTAGE = BreakerPolicy(outage_calls=2, minimum_calls=4, cache_seconds=0.1, successes_to_close=1)
@@ -270,3 +271,6 @@ def test_a_work_that_is_too_large_is_not_lost() -> None:
     execution = world.run(7)
     assert (execution.error, world.dead[0]["input"]) == ("States.DataLimitExceeded", 7)
     assert world.table.items == {}
+    # by which the rule for ends that nothing caught knows that there is a dead letter already
+    assert str(execution.cause).endswith(GIVEN_UP)
+    assert not world.dead[0]["cause"].endswith(GIVEN_UP)

@@ -148,6 +148,10 @@ def test_what_ended_without_giving_up_is_kept_all_the_same(template: dict[str, A
     detail = rule["EventPattern"]["detail"]
     assert detail["stateMachineArn"] == [{"Ref": next(iter(_machines(template)))}]
     assert {"status": ["TIMED_OUT", "ABORTED"]} in detail["$or"]
+    uncaught = ["States.DataLimitExceeded", "States.QueryEvaluationError", "States.Runtime"]
+    dead_lettered = {"anything-but": {"suffix": " (given up)"}}
+    failed = {"status": ["FAILED"], "error": uncaught, "cause": [dead_lettered, {"exists": False}]}
+    assert failed in detail["$or"]
     (target,) = rule["Targets"]
     dead_letters = target["Arn"]["Fn::GetAtt"][0]
     policies = [

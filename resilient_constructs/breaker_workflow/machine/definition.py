@@ -100,7 +100,10 @@ def _with_breaker(plan: MachinePlan, policy: BreakerPolicy) -> dict[str, Any]:
 
 
 def _beginning(plan: MachinePlan) -> dict[str, Any]:
-    """The variables, from the execution's input: the work's own, or an envelope, known by its key."""
+    """The variables, from the execution's input: the work's own, or an envelope, known by its key.
+
+    It began with this state, and not with its execution, which an inline batch's items have in common.
+    """
     tries = literal([0] * len(plan.retries))
     return {
         "work": expression(
@@ -120,7 +123,7 @@ def _beginning(plan: MachinePlan) -> dict[str, Any]:
                 $merge([{{
                     'name': $states.context.Execution.Name,
                     'parked': 0,
-                    'first_started_at': $states.context.Execution.StartTime,
+                    'first_started_at': $states.context.State.EnteredTime,
                     'attempts': 0,
                     'probes': 0
                 }}, $given, {{

@@ -9,7 +9,21 @@ from .choosing import rule
 from .jsonata import expression, literal
 from .plan import Constant, MachinePlan
 
-__all__ = ["failure", "first_of_giving_up", "giving_up", "parking"]
+__all__ = [
+    "GIVEN_UP",
+    "UNCAUGHT",
+    "cause_of_giving_up",
+    "failure",
+    "first_of_giving_up",
+    "giving_up",
+    "parking",
+]
+
+UNCAUGHT = ("States.DataLimitExceeded", "States.QueryEvaluationError", "States.Runtime")
+"""Errors that may end an execution past every Catch: a Choice, a Pass and a Wait have none.
+https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html"""
+GIVEN_UP = " (given up)"
+"""What the cause of such an error ends with where it was caught, and the work is a dead letter already."""
 
 _SEND_SECONDS = 10
 _MOST_WAITS = 2_000
@@ -58,6 +72,14 @@ def giving_up(plan: MachinePlan) -> dict[str, dict[str, Any]]:
         return {"Fallback": _constant(plan.fallback)}
     dead = {"DeadLetter": _dead_letter(plan), "Failed": _failed()}
     return dead if plan.fallback is None else {"Fallback": fallback_state(plan.fallback), **dead}
+
+
+def cause_of_giving_up(failed: str) -> str:
+    """The cause that an execution fails with which gave its work up.
+
+    :param failed: the variable that has error and cause
+    """
+    return expression(f"{failed}.cause & ({failed}.error in {literal(list(UNCAUGHT))} ? '{GIVEN_UP}' : '')")
 
 
 def failure(attempts: str) -> str:
@@ -157,7 +179,7 @@ def _failed() -> dict[str, Any]:
         "Comment": "FAILED, so that alarms see it.",
         "Type": "Fail",
         "Error": expression("$call.error"),
-        "Cause": expression("$call.cause"),
+        "Cause": cause_of_giving_up("$call"),
     }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from resilient_constructs.breaker_workflow.machine.choosing import choice, rule
+from resilient_constructs.breaker_workflow.machine.ending import cause_of_giving_up
 from resilient_constructs.breaker_workflow.machine.jsonata import expression, literal
 
 from .faults import check
@@ -46,7 +47,7 @@ def definition(plan: BatchPlan) -> dict[str, Any]:
             "Comment": "FAILED, so that alarms see it.",
             "Type": "Fail",
             "Error": expression("$given_up.error"),
-            "Cause": expression("$given_up.cause"),
+            "Cause": cause_of_giving_up("$given_up"),
         },
     }
     return {
