@@ -433,3 +433,20 @@ def test_no_record_is_parked_after_its_invocations_time() -> None:
     (again,) = returned(app(orders(*range(1, 61))))
     assert 5 < int(again) <= 12
     assert app.clock.now <= 12
+
+
+def test_poison_that_cannot_be_kept_is_offered_again_while_the_invocation_lasts() -> None:
+    """A store that is away for some seconds costs no retry: the batch waits for it, and then goes on."""
+    seen: list[int] = []
+
+    def handle(order: dict[str, Any], call: Call) -> None:
+        if order["order"] == 1:
+            raise ValueError
+        seen.append(order["order"])
+
+    app = stream_app(handle)
+    app.poison.broken = lambda entry: app.clock.now < 15
+    assert returned(app(orders(1, 2, 3, keys=2))) == []
+    assert seen == [2, 3]
+    assert [entry["partition_key"] for entry in app.poison.entries] == ["k1"]
+    assert app.statuses().count("NOT_KEPT") < 12

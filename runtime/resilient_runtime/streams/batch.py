@@ -143,6 +143,7 @@ class StreamBatch:
             convinced_after=self._convinced_after,
             parks=parked_keys is not None,
             parked_keys=parked,
+            waits_for_store=not replayed,
         ).run()
         if not replayed:
             self._memory.keep(records[0].shard, names, seen, walked.resume_at)

@@ -127,6 +127,7 @@ class Walk:
         where there is no breaker that could
     :param parks: whether the later records of a poison record's key are kept until it is resolved
     :param parked_keys: keys whose records are kept instead of done; changed in place
+    :param waits_for_store: whether poison that could not be kept is offered again while there is time
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class Walk:
         convinced_after: int | None = None,
         parks: bool = False,
         parked_keys: set[str] | None = None,
+        waits_for_store: bool = True,
     ) -> None:
         self._keys = keys
         self._effects = effects
@@ -149,6 +151,7 @@ class Walk:
         self._convinced_after = convinced_after
         self._parks = parks
         self._parked_keys = set() if parked_keys is None else parked_keys
+        self._waits_for_store = waits_for_store
         self._todo: list[list[int]] = []
         """A heap of segments: the one with the earliest record is next, which keeps the order of a key."""
         self._failed: dict[int, Sight] = {}
@@ -168,11 +171,13 @@ class Walk:
     def run(self) -> Walked:
         """Go on until everything is done or kept, or time is up."""
         going = True
-        while going and (self._todo or self._failed):
+        while going and (self._todo or self._failed or self._unkept_poison()):
             if self._todo and self._wait is None and len(self._failed) < self._look_ahead:
                 going = self._step(heappop(self._todo))
-            else:
+            elif self._todo or self._failed:
                 going = self._wait_for_better_weather()
+            else:
+                going = self._wait_for_store()
         left = {*self._failed, *self._unkept}
         left.update(*self._todo, *self._behind.values())
         return Walked(
@@ -267,6 +272,23 @@ class Walk:
         self._seen.done(position)
         if self._parks:
             self._parked_keys.add(self._keys[position])
+        return True
+
+    def _unkept_poison(self) -> dict[int, Sight]:
+        """What may be kept at another try; whose key could not be parked needs to know anew which are."""
+        if not self._waits_for_store:
+            return {}
+        return {at: sight for at, sight in self._unkept.items() if sight.outcome is not Outcome.NO_TIME}
+
+    def _wait_for_store(self) -> bool:
+        """Nothing is left to do: whoever went back now would use up retries while the store is away."""
+        if not self._effects.pause(self._pause):
+            return False
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        for position, sight in self._unkept_poison().items():
+            if self._keep(position, sight):
+                del self._unkept[position]
+                self._release(position)
         return True
 
     def _refused(self, sight: Sight) -> None:
