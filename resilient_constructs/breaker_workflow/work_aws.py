@@ -124,6 +124,17 @@ def ecs_task(
             faults.add("work.subnets", [], "at least one subnet", ECS_PAGE)
 
     where = {"ArnEquals": {"ecs:cluster": cluster.cluster_arn}}
+    # https://docs.aws.amazon.com/step-functions/latest/dg/ecs-iam.html
+    watching: tuple[Mapping[str, Any], ...] = (
+        # which task, only ECS knows; Step Functions stops those alone that it started
+        {
+            "Effect": "Allow",
+            "Action": ["ecs:DescribeTasks", "ecs:StopTask"],
+            "Resource": "*",
+            "Condition": where,
+        },
+        _waits_by("StepFunctionsGetEventsForECSTaskRule"),
+    )
     roles = [task_definition.task_role.role_arn, task_definition.obtain_execution_role().role_arn]
     return kind(
         task=WorkTask(
@@ -162,20 +173,19 @@ def ecs_task(
                 "Resource": task_definition.task_definition_arn,
                 "Condition": where,
             },
-            # which task, only ECS knows; Step Functions stops those alone that it started
-            {
-                "Effect": "Allow",
-                "Action": ["ecs:DescribeTasks", "ecs:StopTask"],
-                "Resource": "*",
-                "Condition": where,
-            },
             {
                 "Effect": "Allow",
                 "Action": "iam:PassRole",
                 "Resource": roles,
                 "Condition": {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
             },
-            _waits_by("StepFunctionsGetEventsForECSTaskRule"),
+            *(watching if heartbeat is None else ()),
+        ),
+        # what does not fit into an override among them: it would otherwise look like an outage of ECS
+        rejects=(
+            "ECS.AccessDeniedException",
+            "ECS.ClusterNotFoundException",
+            "ECS.InvalidParameterException",
         ),
         standard_only="it waits for an ECS task",
         answers=None if heartbeat is None else task_definition.task_role,

@@ -263,6 +263,13 @@ def test_a_task_that_tells_that_it_lives_gets_a_token(stack: Stack) -> None:
     assert work.task.resource.endswith(":ecs:runTask.waitForTaskToken")
     assert work.task.heartbeat_seconds == 60
     assert "'TASK_TOKEN'" in str(work.task.arguments)
+    # its end is told by the token: nothing watches, describes or stops it
+    assert {str(one["Action"]) for one in work.statements} == {"ecs:RunTask", "iam:PassRole"}
+
+
+def test_a_work_that_does_not_fit_into_a_task_says_nothing_of_ecs(stack: Stack) -> None:
+    """Overrides of more than 8,192 characters are refused: no to this one work, and no failed call."""
+    assert "ECS.InvalidParameterException" in make_task(stack).rejects
 
 
 def test_a_tasks_grants_are_bound_to_its_cluster(stack: Stack) -> None:
