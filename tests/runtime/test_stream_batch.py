@@ -386,6 +386,19 @@ def test_two_batches_of_a_shard_in_turn_are_both_remembered() -> None:
     assert seen == [3, 2, 4]
 
 
+def test_a_rejected_record_whose_key_cannot_be_parked_has_ended() -> None:
+    """It comes again, and is no work that never ends."""
+
+    def handle(order: dict[str, Any], call: Call) -> None:
+        raise Reject("never")
+
+    keys = KeptKeys()
+    keys.broken = True
+    app = stream_app(handle, parked_keys=keys)
+    assert returned(app(orders(1))) != []
+    assert app.statuses().count("STARTED") == app.statuses().count("FAILED") > 0
+
+
 def test_a_table_of_parked_keys_that_does_not_answer_is_waited_for() -> None:
     """A batch waits in its place until it is known which keys are parked, instead of using up its retries."""
     keys = KeptKeys()

@@ -230,6 +230,7 @@ class _Effects:
                 parked_keys.add(record.key, record)
             except Exception as error:  # noqa: BLE001  not parked, so not kept either: its followers would pass
                 self._batch._keeping.refused(record, call, error, "park")
+                self._batch._keeping.give_back(record, call, sight)
                 return False
         return self._batch._keeping.poison(record, call, sight, strikes)
 

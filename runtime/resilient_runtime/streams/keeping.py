@@ -101,7 +101,10 @@ class Keeping:
         return True
 
     def give_back(self, record: StreamRecord, call: Call, sight: Sight) -> None:
-        """Tell of a record that failed again when it was replayed: it is in the store already, and stays."""
+        """Tell of a record that is not stored: when it is replayed it is in the store already, and stays.
+
+        The same where its key could not be parked, for which it comes again.
+        """
         if sight.outcome is Outcome.REJECTED and sight.error is not None:
             # Its STARTED record has this end; every other attempt has had its own.
             reason = self._lines.shown(getattr(sight.error, "reason", sight.error))
