@@ -4,7 +4,8 @@ PLAIN_PATH := $(PATH)
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
 
-WORKERS ?= 2
+# More than cores: tests on the local AWS wait for most of their time.
+WORKERS ?= 4
 ARGS ?=
 
 .PHONY: help setup demo test acceptance lint bench docs lock clean
