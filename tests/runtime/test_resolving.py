@@ -10,7 +10,9 @@ from lambda_events import DEAD_LETTERS, App, KeptPoison, batch_of, sqs_record
 from resilient_runtime import Call, Reject
 from resilient_runtime.resolving import Resolver
 from resilient_runtime.stores.stream_ranges import StreamRanges
-from stream_events import SHARD, STREAM, TABLE_STREAM
+from resilient_runtime.streams.discarded import read_discarded
+from resilient_runtime.streams.records import read_record
+from stream_events import SHARD, STREAM, TABLE_STREAM, kinesis_record
 
 ARRIVED = datetime(2027, 1, 15, 8, 0, tzinfo=UTC)
 
@@ -214,3 +216,13 @@ def test_a_tables_stream_is_read_through_its_own_service() -> None:
     assert shard.services == ["dynamodbstreams"]
     assert world.poison.entries[0]["record"]["dynamodb"]["Keys"] == {"id": {"B": "eA=="}}
     assert world.poison.entries[0]["partition_key"] == '{"id":{"B":"eA=="}}'
+
+
+def test_a_stream_is_known_by_its_own_name_where_a_registered_consumer_read_it() -> None:
+    """With enhanced fan-out the mapping's ARN is the consumer's; records are read and put by the stream's."""
+    body = told(1, 2)
+    body["KinesisBatchInfo"]["streamArn"] = f"{STREAM}/consumer/orders-fan-out:1700000000"
+    assert read_discarded(body).stream == STREAM
+    record = kinesis_record({})
+    record["eventSourceARN"] = f"{STREAM}/consumer/orders-fan-out:1700000000"
+    assert read_record(record).stream == STREAM

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .entries import Kind
+from .records import stream_of
 
 __all__ = ["Discarded", "read_discarded"]
 
@@ -62,7 +63,7 @@ def read_discarded(body: Any) -> Discarded:
         if not isinstance(where, Mapping) or not isinstance(context, Mapping):
             raise KeyError(f"{_KINESIS} or {_DYNAMODB}")  # noqa: TRY301
         return Discarded(
-            stream=str(where["streamArn"]),
+            stream=stream_of(str(where["streamArn"])),
             shard=str(where["shardId"]),
             first=str(where["startSequenceNumber"]),
             last=str(where["endSequenceNumber"]),

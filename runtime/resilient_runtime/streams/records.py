@@ -15,7 +15,7 @@ from resilient_runtime import correlation
 
 from .images import plain_image
 
-__all__ = ["REPLAYED", "StreamRecord", "Words", "read_record", "records_of", "words_of"]
+__all__ = ["REPLAYED", "StreamRecord", "Words", "read_record", "records_of", "stream_of", "words_of"]
 
 
 REPLAYED = "resilient_replay"
@@ -72,6 +72,16 @@ def records_of(event: Any) -> list[StreamRecord]:
     return [read_record(record) for record in found]
 
 
+def stream_of(arn: str) -> str:
+    """The stream's ARN, also where what is named is a registered consumer of it.
+
+    With enhanced fan-out a mapping names the consumer, and neither records nor iterators can be had of one.
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonkinesisdatastreams.html
+    """
+    # From its end: a stream may itself be called "consumer".
+    return arn.rpartition("/consumer/")[0] or arn
+
+
 def read_record(record: Any) -> StreamRecord:
     """Where one record stands.
 
@@ -123,7 +133,7 @@ def _kinesis(record: Mapping[str, Any]) -> StreamRecord:
         key=str(said["partitionKey"]),
         # shardId-000000000006:49590338271490256608559692538361571095921575989136588898
         shard=str(record["eventID"]).partition(":")[0],
-        stream=str(record["eventSourceARN"]),
+        stream=stream_of(str(record["eventSourceARN"])),
         arrived_at=None if arrived_at is None else float(arrived_at),
         raw=record,
     )
