@@ -7,8 +7,12 @@ https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.htm
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from aws_cdk import Annotations
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
@@ -19,6 +23,7 @@ from .machine.ending import GIVEN_UP, UNCAUGHT
 __all__ = ["keep_what_ended"]
 
 _EVENTS = "events.amazonaws.com"
+_PAGE = "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html"
 
 
 def keep_what_ended(
@@ -60,4 +65,30 @@ def keep_what_ended(
     if key is not None:
         # the rule's own ARN would be a circle where the key's stack is another one
         key.grant(iam.ServicePrincipal(_EVENTS), "kms:Decrypt", "kms:GenerateDataKey")
+    for missing in _missing(dead_letter_queue, key):
+        Annotations.of(scope).add_warning_v2(
+            "resilient:BreakerWorkflow/ended",
+            f"{missing}, or executions that run out of time or fail past every Catch leave no dead letter"
+            f" ({_PAGE})",
+        )
     return rule
+
+
+def _missing(queue: sqs.IQueue, key: kms.IKey | None) -> Iterator[str]:
+    """What could not be allowed from here."""
+    # Grant.success does not tell: it is true for a statement that found no policy to stand in
+    if not isinstance(queue, sqs.Queue):
+        yield (
+            "dead_letter_queue is imported, so 0 of 1 statements could be added to its policy. Allow"
+            f" {_EVENTS} sqs:SendMessage where aws:SourceArn is this workflow's rule's ARN"
+        )
+    if facts_of(queue).encryption is sqs.QueueEncryption.KMS_MANAGED:
+        yield (
+            "dead_letter_queue has the AWS-managed key alias/aws/sqs, whose policy lets EventBridge in never."
+            " Give it SQS_MANAGED, or KMS with a customer key"
+        )
+    if key is not None and not isinstance(key, kms.Key):
+        yield (
+            "the key of dead_letter_queue is imported, so 0 of 1 statements could be added to its policy."
+            f" Allow {_EVENTS} kms:Decrypt and kms:GenerateDataKey"
+        )

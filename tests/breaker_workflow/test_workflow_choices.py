@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, CfnParameter, Duration, Stack
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Annotations, Match
 from workflow_kinds import EXPRESS_KINDS, KINDS, a_function, make_downstream, make_function
@@ -176,3 +177,35 @@ def test_one_rule_is_the_default() -> None:
 def test_a_long_interval_is_its_own_end() -> None:
     """Where the first wait is longer than a minute, the growth ends with it."""
     assert Retry(interval=Duration.minutes(5)).rule().longest_seconds == 300
+
+
+IMPORTED = "arn:aws:sqs:eu-west-1:111122223333:dead"
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda stack: sqs.Queue.from_queue_arn(stack, "Dead", IMPORTED), "dead_letter_queue is imported"),
+        (
+            lambda stack: sqs.Queue(stack, "Dead", encryption=sqs.QueueEncryption.KMS_MANAGED),
+            "dead_letter_queue has the AWS-managed key",
+        ),
+        (
+            lambda stack: sqs.Queue(
+                stack,
+                "Dead",
+                encryption_master_key=kms.Key.from_key_arn(
+                    stack, "Key", "arn:aws:kms:eu-west-1:111122223333:key/1"
+                ),
+            ),
+            "the key of dead_letter_queue is imported",
+        ),
+    ],
+    ids=["imported queue", "key of AWS", "imported key"],
+)
+def test_dead_letters_that_events_cannot_reach_are_warned_of(
+    stack: Stack, make: Callable[[Stack], sqs.IQueue], text: str
+) -> None:
+    """What ended without giving up would leave none, and nobody could tell from the template."""
+    BreakerWorkflow(stack, "Analyse", work=a_function(stack), dead_letter_queue=make(stack))
+    Annotations.from_stack(stack).has_warning("/Shop/Analyse", Match.string_like_regexp(text))
