@@ -147,6 +147,7 @@ class StreamBatch:
         ).run()
         if not replayed:
             self._memory.keep(records[0].shard, names, seen, walked.resume_at)
+        effects.end(walked.sights)
         if walked.resume_at is None:
             return {"batchItemFailures": []}
         first = records[walked.resume_at]
@@ -222,7 +223,6 @@ class _Effects:
         record, call = self._records[position], self._last[position]
         if self._is_replayed:
             # Stored anew it would be out of the way of its followers, which are replayed with it.
-            self._batch._keeping.give_back(record, call, sight)
             return False
         parked_keys = self._parked_keys
         if parked_keys is not None:
@@ -230,7 +230,6 @@ class _Effects:
                 parked_keys.add(record.key, record)
             except Exception as error:  # noqa: BLE001  not parked, so not kept either: its followers would pass
                 self._batch._keeping.refused(record, call, error, "park")
-                self._batch._keeping.give_back(record, call, sight)
                 return False
         return self._batch._keeping.poison(record, call, sight, strikes)
 
@@ -271,6 +270,12 @@ class _Effects:
             self._batch._sleep(min(seconds, usable))
         self._had_time = seconds <= usable
         return self._had_time
+
+    def end(self, sights: Mapping[int, Sight]) -> None:
+        """Give those their end that are neither kept nor will be here."""
+        for position, sight in sights.items():
+            if position in self._last:
+                self._batch._keeping.give_back(self._records[position], self._last[position], sight)
 
     def why(self, position: int, sights: Mapping[int, Sight]) -> str:
         """Why the shard goes on at this record."""

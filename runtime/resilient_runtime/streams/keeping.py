@@ -82,8 +82,6 @@ class Keeping:
         shown = None if cause is None else f"{type(cause).__name__}: {self._lines.shown(cause)}"
         stack = None if cause is None else self._lines.stack(cause)
         if not self._kept(record, call, "POISON", reason, error=shown, stack=stack, strikes=strikes):
-            if sight.outcome is Outcome.REJECTED and error is not None:
-                self._tell(self._lines.failed, call, 0.0, error, record.raw, reason=reason)
             return False
         if sight.outcome is Outcome.REJECTED:
             # Its STARTED record has this end; every other attempt has had its own.
