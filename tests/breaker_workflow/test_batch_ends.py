@@ -139,3 +139,14 @@ def test_an_item_waits_from_when_it_began() -> None:
     first, second = (datetime.fromisoformat(letter["first_started_at"]) for letter in batches.dead)
     assert second - first > timedelta(hours=1)
     assert [letter["error"] for letter in batches.dead] == ["Resilient.ParkedTooLong"] * 2
+
+
+def test_counts_that_never_are_complete_are_not_waited_for_for_ever() -> None:
+    """After ten minutes the batch fails and says so, and none of its items is done again."""
+    batches = Batches(batch_plan(source=Given(is_distributed=True)))
+    counts = {"Total": 2, "Succeeded": 1, "Failed": 0, "TimedOut": 0, "Aborted": 0}
+    batches.tasks["arn:aws:states:::aws-sdk:sfn:describeMapRun"] = lambda _: {"ItemCounts": counts}
+    execution = batches.run({"items": [1, 2]})
+    assert (execution.error, batches.dead) == ("Resilient.NotCounted", [])
+    assert "1 of 2" in str(execution.cause)
+    assert execution.visited.count("BatchRecount") == 300

@@ -178,7 +178,7 @@ def _distributed(plan: BatchPlan) -> dict[str, Any]:
                 "Prefix": expression(f"{literal(plan.results_prefix)} & $states.context.Execution.Name"),
             },
         },
-        "Assign": {"run": expression("$states.result")},
+        "Assign": {"run": expression("$states.result"), "recounts": 0},
         "Output": {},
         "Catch": caught("BatchLetter", _GIVEN_UP),
         "Next": "BatchCounts",
@@ -230,13 +230,17 @@ def _distributed(plan: BatchPlan) -> dict[str, Any]:
     }
     counted = choice(
         "The counts may lag behind the run.",
-        [rule("$counts.succeeded + $counts.failed >= $counts.total", "BatchJudge")],
+        [
+            rule("$counts.succeeded + $counts.failed >= $counts.total", "BatchJudge"),
+            rule(f"$recounts >= {_MOST_RECOUNTS}", "BatchFailed", {"verdict": expression(_NEVER_COUNTED)}),
+        ],
         "BatchRecount",
     )
     recount = {
         "Comment": "A moment, for the counts to be complete.",
         "Type": "Wait",
         "Seconds": 2,
+        "Assign": {"recounts": expression("$recounts + 1")},
         "Next": "BatchCounts",
     }
     return {"Items": state, "BatchCounts": counts, "BatchCounted": counted, "BatchRecount": recount}
@@ -250,6 +254,11 @@ _GIVEN_UP = {
         )"""
     )
 }
+# Ten minutes; for ever would fill the execution's history, whose end no state sees.
+_MOST_RECOUNTS = 300
+_NEVER_COUNTED = """{'error': 'Resilient.NotCounted',
+    'cause': 'all items have ended, and only ' & $string($counts.succeeded + $counts.failed) & ' of '
+        & $string($counts.total) & ' are counted; see the manifest at ' & $at.key}"""
 _NOT_COUNTED = """{'error': 'Resilient.NotCounted',
     'cause': 'all items have ended; their counts cannot be read: ' & $states.errorOutput.Error
         & '; see the manifest at ' & $run.ResultWriterDetails.Key}"""
