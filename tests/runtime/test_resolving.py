@@ -226,3 +226,16 @@ def test_a_stream_is_known_by_its_own_name_where_a_registered_consumer_read_it()
     record = kinesis_record({})
     record["eventSourceARN"] = f"{STREAM}/consumer/orders-fan-out:1700000000"
     assert read_record(record).stream == STREAM
+
+
+def test_records_that_no_page_has_yet_are_not_called_expired() -> None:
+    """Empty pages of a reader that is behind say nothing: the message comes again, nothing is passed."""
+
+    class Empty(Shard):
+        def get_records(self, **arguments: Any) -> Mapping[str, Any]:
+            return {"Records": [], "NextShardIterator": "0:1", "MillisBehindLatest": 60_000}
+
+    world = World(Empty(1, 9))
+    with pytest.raises(TimeoutError, match="60 seconds"):
+        world.resolver.resolve(told(3, 5), Call())
+    assert world.poison.entries == []

@@ -68,6 +68,7 @@ class StreamRanges:
     def read(self, wanted: Discarded) -> Iterator[dict[str, Any]]:
         """Those records of the range that the stream still has, in order.
 
+        :raises TimeoutError: when the stream gives nothing although there is more to come
         :raises Exception: whatever the client raises, but for records that are no longer there
         """
         service = "kinesis" if wanted.is_of_kinesis else "dynamodbstreams"
@@ -80,8 +81,16 @@ class StreamRanges:
         # An iterator names its stream, but of Kinesis AWS asks for the ARN as well.
         whose = {"StreamARN": wanted.stream} if wanted.is_of_kinesis else {}
         iterator: str | None = self._iterator(client, wanted)
-        empty = 0
-        while iterator and empty < _EMPTY_PAGES:
+        empty, behind = 0, 0
+        while iterator:
+            if empty >= _EMPTY_PAGES:
+                if behind > 0:
+                    # Not that there is nothing: whoever took it for that would call the records expired.
+                    raise TimeoutError(
+                        f"{wanted.shard} gave {empty} empty pages in a row, {behind / 1000:g} seconds behind"
+                        " its newest record; it is read again when this message comes again"
+                    )
+                return
             page = self._patiently(client.get_records, ShardIterator=iterator, Limit=1000, **whose)
             found = page.get("Records", ())
             for record in found:
@@ -93,6 +102,8 @@ class StreamRanges:
                 if at == last:
                     return
             empty = 0 if found else empty + 1
+            # A table's stream does not tell.
+            behind = page.get("MillisBehindLatest") or 0
             iterator = page.get("NextShardIterator")
             if iterator:
                 self._sleep(_PAUSE)
