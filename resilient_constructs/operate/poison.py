@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Protocol
 
-from resilient_runtime.stores.refusals import code_of
-
 from .errors import OperateError
 
 __all__ = ["Entry", "PoisonStore", "QueuedPoison", "by_key", "chosen", "find_queue"]
@@ -166,7 +164,8 @@ class QueuedPoison:
         try:
             body = self._client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
         except Exception as error:  # noqa: BLE001  told by its code, or raised as ours
-            if code_of(error) != "NoSuchKey":
+            said = getattr(error, "response", None) or {}
+            if said.get("Error", {}).get("Code") != "NoSuchKey":
                 raise OperateError(
                     f"s3://{bucket}/{key} cannot be read ({error}); nothing was changed"
                 ) from None
