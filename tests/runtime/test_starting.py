@@ -225,14 +225,14 @@ def test_starts_keep_their_pace() -> None:
 
 
 def test_a_message_whose_turn_is_too_far_off_returns_for_then() -> None:
-    """It is neither started nor failed, and returns when its turn may be."""
+    """Beyond the invocation's end, it is neither started nor failed, and returns when its turn may be."""
     world = World(rate=0.01)
-    call = Call(message_id="m", remaining=lambda: 900_000, clock=world.clock.clock)
+    call = Call(message_id="m", remaining=lambda: 30_000, clock=world.clock.clock)
     world.starter.start({}, call)
     with pytest.raises(NoTurn) as no_turn:
         world.starter.start({}, call)
     assert 60 < no_turn.value.wait < 100
-    response = world.app(batch_of(sqs_record({}, message_id="late")), Context(900_000))
+    response = world.app(batch_of(sqs_record({}, message_id="late")), Context(30_000))
     assert returned(response) == ["late"]
     assert world.app.statuses() == ["STARTED", "HELD"]
     ((_, seconds),) = world.app.visibility.delays
