@@ -24,6 +24,10 @@ _RUNTIME_NAMES = {
     "cache_for": "cache_seconds",
 }
 _DEFAULTS = {limit.prop.removeprefix("breaker."): limit.default for limit in BREAKER}
+_PROBE = 3
+"""Times the typical latency that a probe may take by default: a downstream that has just healed is slow."""
+_LONGEST_LEASE = 900.0
+"""Seconds; no invocation takes longer. https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +48,9 @@ class BreakerPolicy:
     :param recovery_growth: how many times longer after each probe that failed. Default: twice
     :param longest_recovery_time: where that growth ends. Default: two minutes, or ``recovery_time`` if longer
     :param probes: how many probes may be under way at once, all callers together. Default: one
-    :param probe_lease: how long a probe may take before another caller may try. Default: 30 seconds
+    :param probe_lease: how long a probe may take before another caller may try; one that takes longer says
+        nothing. At least the downstream's ``typical_latency``. Default: three times that or ``slow_after``,
+        whichever is longer, 30 seconds to 15 minutes
     :param successes_to_close: how many probes have to succeed. Default: three
     :param cache_for: how old the shared state may be that a caller acts on. Default: five seconds
     :param ignored_errors: names of exception classes that say nothing about the downstream. Default: none;
@@ -73,8 +79,11 @@ class BreakerPolicy:
     counted_errors: tuple[str, ...] = ()
     throttling_counts: bool = False
 
-    def check(self, faults: Faults) -> None:
-        """Note what is wrong with it."""
+    def check(self, faults: Faults, typical_latency: float | None = None) -> None:
+        """Note what is wrong with it.
+
+        :param typical_latency: seconds that a call of this downstream takes
+        """
         for limit in BREAKER:
             value = getattr(self, limit.prop.removeprefix("breaker."))
             if isinstance(value, Duration) and value.is_unresolved():
@@ -87,13 +96,21 @@ class BreakerPolicy:
         if isinstance(longest, float) and isinstance(shortest, float | int) and longest < shortest:
             allowed = f"at least recovery_time, {shortest:g} seconds"
             faults.add("breaker.longest_recovery_time", longest, allowed, BREAKER_PAGE)
+        lease = _plain(self.probe_lease)
+        if isinstance(lease, float) and typical_latency is not None and lease < typical_latency:
+            # Each probe would lose its place to the next one before it is done, and none would count.
+            allowed = f"at least typical_latency, {typical_latency:g} seconds"
+            faults.add("breaker.probe_lease", lease, allowed, BREAKER_PAGE)
         for prop in ("ignored_errors", "counted_errors"):
             names = getattr(self, prop)
             if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
                 faults.add(f"breaker.{prop}", names, "names of exception classes", BREAKER_PAGE)
 
-    def settings(self) -> Mapping[str, Any]:
-        """What the callers' runtime is told of it: what is not as by default."""
+    def settings(self, typical_latency: float | None = None) -> Mapping[str, Any]:
+        """What the callers' runtime is told of it: what is not as by default.
+
+        :param typical_latency: seconds that a call of this downstream takes
+        """
         told: dict[str, Any] = {
             _RUNTIME_NAMES.get(name, name): _plain(value)
             for name in _DEFAULTS
@@ -102,6 +119,10 @@ class BreakerPolicy:
         recovery = told.get("recovery_seconds")
         if isinstance(recovery, float) and "longest_recovery_seconds" not in told:
             told["longest_recovery_seconds"] = max(recovery, _DEFAULTS["longest_recovery_time"] or 0)
+        if "lease_seconds" not in told:
+            slow = told.get("slow_call_seconds", 0.0)
+            wanted = max(_DEFAULTS["probe_lease"] or 0, _PROBE * (typical_latency or 0.0), slow)
+            told["lease_seconds"] = min(wanted, _LONGEST_LEASE)
         return RuntimePolicy(
             **told,
             ignored_errors=tuple(self.ignored_errors),

@@ -96,7 +96,7 @@ class Downstream(Construct):
                 # concurrency and pace are computed from these at synth; a token has no value until deploy
                 faults.add(prop, "a token", "a number known at synth", SCALING_PAGE)
         if breaker is not None:
-            breaker.check(faults)
+            breaker.check(faults, None if unresolved else latency)
         faults.raise_any()
 
         self.name = construct_id
@@ -188,7 +188,7 @@ class Downstream(Construct):
             requests_per_second=self.requests_per_second,
             burst=self.burst,
             max_concurrency=None if is_token(max_concurrency) else self._callers.shared(int(max_concurrency)),
-            breaker=None if self.breaker is None else self.breaker.settings(),
+            breaker=None if self.breaker is None else self.breaker.settings(self.typical_latency_seconds),
         )
 
     def pause(self, caller: Construct, mapping_id: str, *, max_concurrency: float | None = None) -> None:

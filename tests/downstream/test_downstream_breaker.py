@@ -100,6 +100,39 @@ def test_durations_become_seconds() -> None:
     assert RuntimePolicy.from_settings(json.loads(json.dumps(told))).recovery_seconds == 300
 
 
+@pytest.mark.parametrize(
+    ("policy", "latency", "lease"),
+    [
+        (BreakerPolicy(), 10, 30),
+        (BreakerPolicy(), 60, 180),
+        (BreakerPolicy(), 400, 900),
+        (BreakerPolicy(slow_after=Duration.seconds(90)), 5, 90),
+        (BreakerPolicy(probe_lease=Duration.seconds(70)), 60, 70),
+    ],
+)
+def test_a_probe_may_take_as_long_as_good_calls_do(policy: BreakerPolicy, latency: int, lease: int) -> None:
+    """One whose place is taken before it is done says nothing, so a slow downstream's circuit never closed."""
+    stack = Stack(App(), "Shop")
+    slow = Downstream(
+        stack, "Slow", connections=10, typical_latency=Duration.seconds(latency), breaker=policy
+    )
+    told = slow.settings(5).breaker
+    assert told is not None
+    assert RuntimePolicy.from_settings(told).lease_seconds == lease
+
+
+def test_a_probe_lease_below_the_typical_latency_is_refused() -> None:
+    """No probe would ever count."""
+    with pytest.raises(ValueError, match=r"probe_lease is 20.*at least typical_latency, 60 seconds"):
+        Downstream(
+            Stack(App(), "Shop"),
+            "Slow",
+            connections=10,
+            typical_latency=Duration.seconds(60),
+            breaker=BreakerPolicy(probe_lease=Duration.seconds(20)),
+        )
+
+
 def test_every_fault_of_a_policy_is_told() -> None:
     """All that is wrong is told at once, with the range, together with what is wrong with the downstream."""
     stack = Stack(App(), "Shop")
