@@ -103,7 +103,9 @@ class Batch:
         self._last_receive = last_receive or LastReceive(
             None, dead_letters=dead_letters, guard=guard, lines=lines, tell=tell
         )
-        self._again = self._is_second_try = False
+        # What the first try of a message failed with: before its second one, and while that lasts.
+        self._again: BaseException | None = None
+        self._first_try: BaseException | None = None
         self._refusals = Refusals(refuses, lines=lines, tell=tell, sleep=sleep, random=random)
         self._budget = BatchBudget()
         self._clock = lines.clock
@@ -209,13 +211,13 @@ class Batch:
 
     def _settled_again(self, record: Mapping[str, Any], invocation: Invocation) -> bool:
         """Whether a second try settles a message that fails so often that it may run out of receives."""
-        if not self._again:
+        if self._again is None:
             return False
-        self._again, self._is_second_try = False, True
+        self._again, self._first_try = None, self._again
         try:
             return self._settled(record, invocation)
         finally:
-            self._is_second_try = False
+            self._first_try = None
 
     def _settle(self, record: Mapping[str, Any], call: Call, started: float) -> bool:
         """Whether the message is completed or stored."""
@@ -232,11 +234,15 @@ class Batch:
             try:
                 self._guard.enter()
                 outcome = self._function(body, call)
-                call.boundary.done(call, None)
             except BaseException as error:
                 # While it may still be interrupted: a verdict may have to be told to a store that hangs.
                 call.boundary.done(call, error)
                 raise
+            else:
+                try:  # noqa: SIM105  as the teller's
+                    call.boundary.done(call, None)
+                except DeadlineExceeded:
+                    pass  # the handler has returned: what it did is done, whoever could not be told of it
             finally:
                 self._guard.leave()
             if outcome is not None:
@@ -246,11 +252,15 @@ class Batch:
         except CircuitOpen as refusal:
             # No failure of this message: nothing was tried, so nothing is there to be looked into.
             reason = self._refusals.add(refusal)
+            if self._is_given_up(call):
+                return self._failed(record, call, started, self._first_try or refusal)
             self._sent_back.after(record, refusal.retry_after, refused=call.attempt)
             self._tell(self._lines.refused, call, reason)
             return False
         except NoTurn as no_turn:
             # Neither: the downstream is well, and this environment has called it often enough.
+            if self._is_given_up(call):
+                return self._failed(record, call, started, self._first_try or no_turn)
             self._sent_back.after(record, no_turn.wait)
             self._tell(self._lines.refused, call, f"no turn: {text_of(no_turn)}")
             return False
@@ -269,6 +279,10 @@ class Batch:
         self._tell(self._lines.completed, call, self._clock.ticks() - started)
         return True
 
+    def _is_given_up(self, call: Call) -> bool:
+        """Whether a message that is put off failed before in this receive, its last: SQS knows no reason."""
+        return self._first_try is not None and call.attempt >= self._last_receive.most
+
     def _failed(
         self,
         record: Mapping[str, Any],
@@ -282,10 +296,10 @@ class Batch:
         """Whether the message is stored, as it would not be received again; if not, it goes back."""
         seconds = self._clock.ticks() - started
         self._sent_back.failed(record, call, error)
-        self._again = (
-            not self._is_second_try and self._no_time(seconds) is None and self._sent_back.takes_back(record)
-        )
-        if not (self._again or goes_back):
+        is_first = self._first_try is None and not goes_back
+        if is_first and self._no_time(seconds) is None and self._sent_back.takes_back(record):
+            self._again = error
+        elif not goes_back:
             why |= self._last_receive.store(record, call, error)
         is_kept = "dead_lettered" in why
         if is_kept:

@@ -73,6 +73,9 @@ class StatusLines:
         self.about = f',"service":{_quote(service)},"function_name":{name}'
         dimension = f',"FunctionName":{name}'
         ends = _ENDS_WITH_HELD if may_refuse else _ENDS
+        # A breaker that the handler made by itself: every start needs an end that the alarm knows.
+        held = "Held" if may_refuse else "Failed"
+        self._held = f',"{held}":1'
         self._not_yet = "".join(f',"{end}":0' for end in ends)
         self._heads = {
             status: _directive('["FunctionName"]', metrics) + dimension
@@ -82,7 +85,7 @@ class StatusLines:
                 "FAILED": (_COUNT % "Failed", _DURATION % "Duration"),
                 "REJECTED": (_COUNT % "Rejected", _DURATION % "Duration"),
                 "DEADLINE": (_COUNT % "DeadlineExceeded",),
-                "HELD": (_COUNT % "Held",),
+                "HELD": (_COUNT % held,),
             }.items()
         }
         self._called = (
@@ -150,7 +153,7 @@ class StatusLines:
 
         :param reason: without secrets
         """
-        return self._line("HELD", f',"Held":1,"status":"HELD"{self.of(call)},"reason":{_quote(reason)}}}')
+        return self._line("HELD", f'{self._held},"status":"HELD"{self.of(call)},"reason":{_quote(reason)}}}')
 
     def held(self, call: Call, reason: str, group: str | None = None) -> str:
         """The message went back untouched. Not counted.

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from lambda_events import App, Context, Ticking, batch_of, returned, sqs_record
-from resilient_runtime import CircuitOpen, DeadlineExceeded, Reject
-from resilient_runtime.breaker import CircuitState, MemoryCircuits, order
+from resilient_runtime import CircuitOpen, DeadlineExceeded, Reject, current_call
+from resilient_runtime.breaker import Circuit, CircuitState, MemoryCircuits, order
 from resilient_runtime.clock import Clock
 
 COURIER = {"RESILIENT_DOWNSTREAMS": '[{"name":"Courier","breaker":{"outage_calls":3}},{"name":"Bank"}]'}
@@ -338,6 +338,57 @@ def test_without_a_breaker_nothing_that_began_is_ever_held() -> None:
     app = App(lambda body, call: None)
     app(batch_of(sqs_record()))
 
+    assert "Held" not in json.dumps(app.records)
+
+
+class Hanging(MemoryCircuits):
+    """Does not answer before the deadline who tells of a probe that went well."""
+
+    def change(self, name: str, circuit: Any, **more: Any) -> Any:
+        """Interrupted."""
+        if circuit.successes:
+            raise DeadlineExceeded("interrupted")
+        return super().change(name, circuit, **more)
+
+
+def test_a_message_is_done_although_the_deadline_comes_while_its_verdict_is_told() -> None:
+    """The handler has returned: it must not be called again because the circuits' table hangs."""
+    delivery = Delivery(Hanging())
+    delivery.open()
+    delivery.error = None
+    delivery.clock.now += 20
+    assert delivery.batch("m-1") == []
+    assert delivery.app.statuses()[-1] == "COMPLETED"
+    assert delivery.circuit.state is CircuitState.HALF_OPEN
+
+
+def test_an_answer_is_given_although_the_deadline_comes_while_its_verdict_is_told() -> None:
+    """Whoever waits for it gets what the function returned, not that its time was up."""
+
+    def handle(event: Any, context: Any) -> str:
+        call = current_call()
+        assert call is not None
+        with call.downstream("Courier"):
+            return "delivered"
+
+    store = Hanging()
+    store.change("Courier", Circuit(state=CircuitState.OPEN, version=1, retry_at=0.0), before=Circuit())
+    app = App(handle, "event", clocked=Timed(), circuits=store, **COURIER)
+    assert app({}) == "delivered"
+    assert app.statuses()[-1] == "COMPLETED"
+
+
+def test_what_a_breaker_of_the_handlers_own_holds_has_ended_too() -> None:
+    """Nobody told the alarm on what never ends of it, so there it counts as failed."""
+
+    def handle(body: Any, call: Any) -> None:
+        raise CircuitOpen("Courier", CircuitState.OPEN, 5.0, "down")
+
+    app = App(handle)
+    app(batch_of(sqs_record()))
+    started, held = app.records
+    assert held["status"] == "HELD"
+    assert (started["Started"], started["Failed"], held["Failed"]) == (1, 0, 1)
     assert "Held" not in json.dumps(app.records)
 
 

@@ -17,6 +17,7 @@ from resilient_runtime.last_receive import NEEDS
 from resilient_runtime.messages import read
 from resilient_runtime.rejection import LABEL, compose
 from resilient_runtime.settings import Settings
+from resilient_runtime.slow_down import NoTurn
 from resilient_runtime.stores import dead_letters as queue
 
 TEN = {"RESILIENT_MAX_RECEIVE_COUNT": "10"}
@@ -95,6 +96,28 @@ def test_a_rejection_that_is_not_stored_is_not_tried_again_as_given_up() -> None
     app.dead_letters.broken = refuse
     assert returned(app(batch_of(sqs_record(receive_count=10)))) == ["m-1"]
     assert len(tries) == 1
+
+
+@pytest.mark.parametrize(
+    "put_off", [CircuitOpen("Courier", CircuitState.OPEN, 5.0, "down"), NoTurn("Courier", 60.0)]
+)
+def test_a_last_receive_whose_second_try_is_put_off_is_given_up_for_the_first(put_off: Exception) -> None:
+    """It has failed in this receive, and there will be no other to tell why."""
+    errors: list[Exception] = [ConnectionError("no answer"), put_off]
+
+    def handle(body: Any, call: Call) -> None:
+        with call.downstream("Courier"):
+            raise errors.pop(0)
+
+    paced = '[{"name":"Courier","requests_per_second":1000,"max_concurrency":1}]'
+    app = App(handle, RESILIENT_DOWNSTREAMS=paced, **TEN)
+    assert returned(app(batch_of(sqs_record(receive_count=10)))) == []
+    ((_, rejection),) = app.dead_letters.stored
+    assert rejection.error == "ConnectionError: no answer"
+    told = [status for status in app.statuses() if status != "CALLED"]
+    assert told == ["STARTED", "FAILED", "STARTED", "FAILED"]
+    assert [one.get("dead_lettered", False) for one in of(app, "FAILED")] == [False, True]
+    assert app.visibility.delays == []
 
 
 def test_a_message_that_is_put_off_in_its_last_receive_is_not_given_up_here() -> None:
