@@ -254,9 +254,13 @@ class Returns:
             # All environments together say that it is an outage: what fails here next is none of bad luck.
             self._failures = max(self._failures, policy.bad_luck + refused)
             seconds = max(seconds, visibility_after(refused, policy, self._random))
-        if group is not None and after:
-            self._groups[group] = seconds
-        self._delays.append((record, seconds if group is None else self._groups.get(group, seconds)))
+        if group is not None:
+            known = self._groups.get(group)
+            if known is not None and known >= after:
+                seconds = known
+            elif after:
+                self._groups[group] = seconds
+        self._delays.append((record, seconds))
 
     def tell(self, left: float) -> None:
         """Tell the queue.

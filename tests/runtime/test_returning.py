@@ -362,3 +362,15 @@ def test_what_an_open_circuit_refuses_stays_away_ever_longer() -> None:
         returns.tell(60)
         delays += [seconds for _, seconds in told.delays]
     assert delays == [16.0, 56.0, 630.0]
+
+
+def test_a_group_that_an_open_circuit_refused_returns_at_one_moment() -> None:
+    """Each with a chance of its own, the latest of them would hold back the group."""
+    told = Told()
+    luck = iter([0.1, 0.2, 0.8, 0.9, 0.4, 0.5])
+    returns = Returns(told, random=lambda: next(luck))
+    for number, receives in enumerate((3, 2, 5)):
+        record = sqs_record(message_id=f"m-{number}", arn=FIFO, group="g")
+        returns.held(record, "g", 15.0, refused=receives)
+    returns.tell(60)
+    assert len({seconds for _, seconds in told.delays}) == 1
