@@ -378,20 +378,6 @@ def test_an_answer_is_given_although_the_deadline_comes_while_its_verdict_is_tol
     assert app.statuses()[-1] == "COMPLETED"
 
 
-def test_what_a_breaker_of_the_handlers_own_holds_has_ended_too() -> None:
-    """Nobody told the alarm on what never ends of it, so there it counts as failed."""
-
-    def handle(body: Any, call: Any) -> None:
-        raise CircuitOpen("Courier", CircuitState.OPEN, 5.0, "down")
-
-    app = App(handle)
-    app(batch_of(sqs_record()))
-    started, held = app.records
-    assert held["status"] == "HELD"
-    assert (started["Started"], started["Failed"], held["Failed"]) == (1, 0, 1)
-    assert "Held" not in json.dumps(app.records)
-
-
 def test_secrets_in_an_error_reach_neither_the_log_nor_the_table() -> None:
     """What a probe raised becomes the circuit's reason, for everybody to read."""
     delivery = Delivery()

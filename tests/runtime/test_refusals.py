@@ -1,4 +1,4 @@
-"""A slot whose batch an open circuit refused: how long it waits, and when it does not."""
+"""A slot whose batch an open circuit refused: how long it waits, when it does not, and what is counted."""
 
 from __future__ import annotations
 
@@ -185,3 +185,17 @@ def test_a_slot_is_never_held_for_longer_than_it_may(
         assert seconds <= retry_after * 1.1 + 1e-9
     if spare > 22 and (retry_after is None or retry_after > 5):
         assert (seconds >= 5) is (in_a_row >= 2)
+
+
+def test_what_a_breaker_of_the_handlers_own_holds_has_ended_too() -> None:
+    """Nobody told the alarm on what never ends of it, so there it counts as failed."""
+
+    def handle(body: Any, call: Any) -> None:
+        raise CircuitOpen("Courier", CircuitState.OPEN, 5.0, "down")
+
+    app = App(handle)
+    app(batch_of(sqs_record()))
+    started, held = app.records
+    assert held["status"] == "HELD"
+    assert (started["Started"], started["Failed"], held["Failed"]) == (1, 0, 1)
+    assert "Held" not in started | held
