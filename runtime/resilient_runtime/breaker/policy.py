@@ -54,8 +54,8 @@ class BreakerPolicy:
     :param longest_recovery_seconds: where that growth ends: the end of a long outage is noticed so much
         later at most. By default ten minutes cost eight probes; at 30 they cost twenty
     :param probes: how many calls may be under way at once while it is half open, all environments together
-    :param lease_seconds: how long a probe may take before another environment may try. Longer than a good call
-        takes: a probe that has lost its place says nothing, and if all do the circuit never closes
+    :param lease_seconds: how long a probe may take before another environment may try. Longer than a good
+        call takes: a probe that has lost its place says nothing, and if all do the circuit never closes
     :param successes_to_close: how many probes have to succeed
     :param cache_seconds: how old the shared state may be that an environment acts on
     :param ignored_errors: names of exception classes that say nothing about the downstream, such as
