@@ -24,12 +24,11 @@ from .circuit_open import CircuitOpen
 from .deliveries import Deliveries, Invocation, read_into
 from .in_progress import InProgress
 from .interruption import DeadlineExceeded, exceeded_in
-from .last_receive import DeadLetters, LastReceive
+from .last_receive import DeadLetters, LastReceive, rejection_of, store_guarded
 from .lifecycle import Guard, Remaining, kept_ms
 from .messages import group_of, records_of
 from .refusals import Refusals
 from .reject import Reject
-from .rejection import Rejection
 from .sent_back import SentBack
 from .settings import DownstreamSettings
 from .slow_down import NoTurn
@@ -312,22 +311,9 @@ class Batch:
         seconds = self._clock.ticks() - started
         reason = text_of(getattr(reject, "reason", reject))
         cause = None if reject.__cause__ is None else describe(reject.__cause__)
-        rejection = Rejection(
-            reason=reason,
-            error=cause,
-            correlation_id=call.correlation_id,
-            attempt=call.attempt,
-            function_name=self._lines.function_name,
-            request_id=call.request_id,
-            rejected_at=self._lines.timestamp(),
-        )
+        rejection = rejection_of(call, self._lines, reason=reason, error=cause)
         try:
-            try:
-                # A queue that does not answer must not cost the batch what it has completed.
-                self._guard.enter()
-                labelled = self._dead_letters.store(record, rejection)
-            finally:
-                self._guard.leave()
+            labelled = store_guarded(self._guard, self._dead_letters, record, rejection)
         except (Exception, DeadlineExceeded) as error:  # noqa: BLE001  whatever kept it from being stored
             # Nor is it stored as given up: the very same queue has just not taken it.
             self._failed(record, call, started, error, goes_back=True, reason=reason, remedy=_NOT_STORED)

@@ -17,7 +17,7 @@ from .lifecycle import Guard
 from .rejection import Rejection
 from .status import StatusLines, Teller
 
-__all__ = ["NEEDS", "DeadLetters", "LastReceive"]
+__all__ = ["NEEDS", "DeadLetters", "LastReceive", "rejection_of", "store_guarded"]
 
 NEEDS = 0.7
 """Seconds that must be left once the handler was interrupted: an answer is waited for 0.6 s, and once."""
@@ -35,6 +35,35 @@ class DeadLetters(Protocol):
     def store(self, record: Mapping[str, Any], rejection: Rejection) -> bool:
         """Return once the message is stored, and whether with its label; raise when it is not known to be."""
         ...
+
+
+def rejection_of(call: Call, lines: StatusLines, *, reason: str, error: str | None) -> Rejection:
+    """Why a message is given up now, and what is known of it."""
+    return Rejection(
+        reason=reason,
+        error=error,
+        correlation_id=call.correlation_id,
+        attempt=call.attempt,
+        function_name=lines.function_name,
+        request_id=call.request_id,
+        rejected_at=lines.timestamp(),
+    )
+
+
+def store_guarded(
+    guard: Guard, dead_letters: DeadLetters, record: Mapping[str, Any], rejection: Rejection
+) -> bool:
+    """Store a message: a queue that does not answer must not cost the batch what it has completed.
+
+    :returns: whether the message carries its label
+    :raises BaseException: whatever kept it from being stored, the deadline's interruption included
+    """
+    # Inside the try: what enter() may raise must find the guard left.
+    try:
+        guard.enter()
+        return dead_letters.store(record, rejection)
+    finally:
+        guard.leave()
 
 
 class LastReceive:
@@ -90,25 +119,17 @@ class LastReceive:
         if hurried and guard.left() < NEEDS:
             return {}
         text = lines.shown(error)
-        rejection = Rejection(
+        rejection = rejection_of(
+            call,
+            lines,
             reason=f"gave up after {call.attempt:,} receive{'s' if call.attempt > 1 else ''}",
             error=f"{type(error).__name__}: {text}" if text else type(error).__name__,
-            correlation_id=call.correlation_id,
-            attempt=call.attempt,
-            function_name=lines.function_name,
-            request_id=call.request_id,
-            rejected_at=lines.timestamp(),
         )
         try:
             if hurried:
                 labelled = self._hurried.store(record, rejection)
             else:
-                try:
-                    # A queue that does not answer must not cost the batch what it has completed.
-                    guard.enter()
-                    labelled = self._dead_letters.store(record, rejection)
-                finally:
-                    guard.leave()
+                labelled = store_guarded(guard, self._dead_letters, record, rejection)
         except (Exception, DeadlineExceeded) as broken:  # noqa: BLE001  whatever kept it from being stored
             self._tell(lines.broken, "dead letters", broken)
             return {"remedy": _NOT_STORED}

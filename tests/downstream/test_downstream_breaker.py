@@ -111,7 +111,7 @@ def test_durations_become_seconds() -> None:
     ],
 )
 def test_a_probe_may_take_as_long_as_good_calls_do(policy: BreakerPolicy, latency: int, lease: int) -> None:
-    """One whose place is taken before it is done says nothing, so a slow one's circuit never closed."""
+    """One whose place is taken before it is done says nothing: a slow downstream's circuit never closed."""
     stack = Stack(App(), "Shop")
     slow = Downstream(
         stack, "Slow", connections=10, typical_latency=Duration.seconds(latency), breaker=policy

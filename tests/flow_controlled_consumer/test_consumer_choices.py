@@ -14,12 +14,6 @@ from resilient_constructs import FlowControlledConsumer
 Match = assertions.Match
 
 
-@pytest.fixture
-def stack() -> Stack:
-    """An empty stack."""
-    return Stack(App(), "Shop")
-
-
 def test_settings_of_a_given_queue_are_not_ignored_in_silence(stack: Stack) -> None:
     """What a given queue or function would not get is refused, all at once."""
     with pytest.raises(ValueError, match="6 faults") as error:

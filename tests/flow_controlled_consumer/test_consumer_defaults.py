@@ -15,12 +15,6 @@ from resilient_constructs import Downstream, FlowControlledConsumer
 Match = assertions.Match
 
 
-@pytest.fixture
-def stack() -> Stack:
-    """An empty stack."""
-    return Stack(App(), "Shop")
-
-
 @pytest.fixture(scope="module")
 def template() -> assertions.Template:
     """A consumer of a given function, with all defaults but the downstream."""

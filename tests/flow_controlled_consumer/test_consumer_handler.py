@@ -16,12 +16,6 @@ from resilient_constructs.testing import count_jsii
 Match = assertions.Match
 
 
-@pytest.fixture
-def stack() -> Stack:
-    """An empty stack."""
-    return Stack(App(), "Shop")
-
-
 @pytest.fixture(scope="module")
 def handled(tmp_path_factory: pytest.TempPathFactory) -> tuple[assertions.Template, FlowControlledConsumer]:
     """A consumer with a handler and a customer key."""

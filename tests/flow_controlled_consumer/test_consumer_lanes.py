@@ -30,12 +30,6 @@ from resilient_constructs.flow_controlled_consumer.lanes import split
 Match = assertions.Match
 
 
-@pytest.fixture
-def stack() -> Stack:
-    """An empty stack."""
-    return Stack(App(), "Shop")
-
-
 @pytest.fixture(scope="module")
 def shop() -> Stack:
     """A consumer with an urgent lane of a downstream with a breaker; nobody changes it."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aws_cdk import App, CfnParameter, Duration, Stack, assertions
+from aws_cdk import CfnParameter, Duration, Stack, assertions
 from aws_cdk import aws_sqs as sqs
 from consumer_parts import make_function, only
 from resilient_runtime.settings import Settings
@@ -21,20 +21,6 @@ from resilient_constructs import (
 )
 
 Make = Callable[..., FlowControlledConsumer]
-
-
-@pytest.fixture(scope="module")
-def handler(tmp_path_factory: pytest.TempPathFactory) -> Handler:
-    """A handler for messages."""
-    code = tmp_path_factory.mktemp("handlers")
-    (code / "delivery.py").write_text("def deliver(order, call): ...\n")
-    return Handler.from_directory(code, "delivery.deliver")
-
-
-@pytest.fixture
-def stack() -> Stack:
-    """An empty stack."""
-    return Stack(App(), "Shop")
 
 
 @pytest.fixture

@@ -7,14 +7,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from courier_run import wait_for
+from deployed_consumer import DeployedConsumer
 from grants import without
 
-from resilient_constructs.local import Deployment, LocalAws, deploy
-from resilient_constructs.local.permissions import policies_of, prove
+from resilient_constructs.local import LocalAws, deploy
+from resilient_constructs.local.permissions import prove
 from resilient_constructs.testing.local import local_aws as local_aws
 
 pytestmark = [pytest.mark.local, pytest.mark.slow]
@@ -25,30 +26,10 @@ TOO_OLD = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shedding:
+class Shedding(DeployedConsumer):
     """The deployed consumer, and what one can do to it."""
 
-    deployment: Deployment
-
-    @property
-    def aws(self) -> LocalAws:
-        """The local AWS it is on."""
-        return self.deployment.aws
-
-    def made(self, kind: str, begins: str = "") -> str:
-        """The physical ID of the one resource of a type whose logical ID begins so."""
-        (found,) = [
-            name
-            for name, part in self.deployment.templates[STACK].resources.items()
-            if part.type == kind and name.startswith(begins)
-        ]
-        return self.deployment.physical_id(found)
-
-    @property
-    def role(self) -> str:
-        """The ARN of the function's role."""
-        (found,) = {one.owner for one in policies_of(self.aws, [STACK]) if "FunctionRole" in one.owner}
-        return found
+    stack: ClassVar[str] = STACK
 
     def feed(self, *, enabled: bool) -> None:
         """Enable or disable both lanes' mappings, as the breaker's controller does."""
