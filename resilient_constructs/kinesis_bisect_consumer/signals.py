@@ -147,7 +147,7 @@ def poison_signals(emitted: Emitted, *, has_runtime: bool) -> tuple[Signal, ...]
                 threshold=5,
                 periods=5,
                 datapoints=3,
-                severity=Severity.TICKET,
+                severity=Severity.PAGE,
             ),
             Signal(
                 name="NotKept",

@@ -22,7 +22,7 @@ from .last_receive import LastReceive
 from .late_returns import LateReturns
 from .lifecycle import Caretaker, Guard, NoCaretaker, around
 from .per_event import per_event
-from .refusals import refuses_nothing
+from .refusals import refuses_nothing, watches_nothing
 from .reserve import Reserve
 from .settings import DownstreamSettings, Settings
 from .status import StatusLines, Teller
@@ -145,13 +145,14 @@ def build(
     downstreams = {one.name: one for one in settings.downstreams}
     boundary: Boundary = _Recorded(lines, tell)
     refuses: Callable[[str], bool] = refuses_nothing
+    watched: Callable[[], bool] = watches_nothing
     pacer: Pacer | None = None
     if any(one.is_paced for one in settings.downstreams):
         # Inside the breaker: who is refused need not wait for a turn.
         pacer, boundary = _paced(boundary, clock, random, sleep)
     if has_breaker:
         boundary = guarded = _guarded(settings, boundary, circuits, lines, tell, random)
-        refuses = guarded.refuses
+        refuses, watched = guarded.refuses, guarded.is_watching
     if settings.mode == "event":
         work = per_event(
             made_whole(function),
@@ -177,6 +178,7 @@ def build(
             guard=guard,
             in_progress=in_progress,
             sleep=sleep,
+            watched=watched,
             poison=poison,
             parked_keys=parked_keys,
         ).run

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from .circuit_open import CircuitOpen
 from .status import StatusLines, Teller, text_of
 
-__all__ = ["Refusals", "refuses_nothing", "seconds_to_hold"]
+__all__ = ["Refusals", "refuses_nothing", "seconds_to_hold", "watches_nothing"]
 
 _FIRST = 5.0
 """Seconds that a slot is held at first, at most: not every message need be for what is down."""
@@ -51,6 +51,11 @@ def seconds_to_hold(
 
 
 def refuses_nothing(_: str) -> bool:
+    """For handlers whose downstreams have no breaker."""
+    return False
+
+
+def watches_nothing() -> bool:
     """For handlers whose downstreams have no breaker."""
     return False
 

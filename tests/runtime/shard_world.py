@@ -94,3 +94,6 @@ class _Invocation:
     def pause(self, seconds: float) -> bool:
         self._pauses -= 1
         return self._pauses >= 0
+
+    def is_watched(self) -> bool:
+        return True

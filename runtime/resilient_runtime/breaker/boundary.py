@@ -118,6 +118,10 @@ class GuardedBoundary:
             return True
         return False
 
+    def is_watching(self) -> bool:
+        """Whether every breaker would refuse calls now, were its downstream down."""
+        return all(breaker.is_watching for breaker in self._breakers.values())
+
     def _confirm(self, call: Call, error: BaseException | None = None) -> None:
         while self._unconfirmed:
             try:

@@ -99,6 +99,11 @@ class Breaker:
         """The circuit as this environment knows it, at most one cache period old when calls are made."""
         return self._view.circuit
 
+    @property
+    def is_watching(self) -> bool:
+        """Whether it would open; not while it is disabled, or cannot reach its store."""
+        return self.circuit.state is not CircuitState.DISABLED and self._view.may_ask(self._ticks())
+
     def check(self) -> None:
         """Before waiting for anything else: does the call have a chance?
 

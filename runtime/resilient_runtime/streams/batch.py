@@ -58,6 +58,7 @@ class StreamBatch:
     :param guard: interrupts the handler before its time is over
     :param in_progress: is told which record is being handled
     :param sleep: waits for better weather
+    :param watched: whether every downstream's breaker would refuse calls now, were it down
     :param per_batch: whether the handler takes all records at once
     :param parked_keys: where it is shared which keys wait. Default: none does, the shard goes on
     """
@@ -75,6 +76,7 @@ class StreamBatch:
         guard: Guard,
         in_progress: InProgress,
         sleep: Callable[[float], None],
+        watched: Callable[[], bool] = lambda: True,
         per_batch: bool = False,
         parked_keys: ParkedKeys | None = None,
     ) -> None:
@@ -82,6 +84,7 @@ class StreamBatch:
         self._tell = tell
         self._guard = guard
         self._sleep = sleep
+        self._watched = watched
         self._per_batch = per_batch
         self._parked_keys = parked_keys
         self._convinced_after = _convincing(downstreams)
@@ -270,6 +273,9 @@ class _Effects:
             self._batch._sleep(min(seconds, usable))
         self._had_time = seconds <= usable
         return self._had_time
+
+    def is_watched(self) -> bool:
+        return self._batch._watched()
 
     def end(self, sights: Mapping[int, Sight]) -> None:
         """Give those their end that are neither kept nor will be here."""

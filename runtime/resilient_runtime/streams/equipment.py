@@ -32,6 +32,7 @@ def stream_batch(
     guard: Guard,
     in_progress: InProgress,
     sleep: Callable[[float], None],
+    watched: Callable[[], bool],
     poison: PoisonStore | None,
     parked_keys: ParkedKeys | None,
 ) -> StreamBatch:
@@ -54,6 +55,7 @@ def stream_batch(
         guard=guard,
         in_progress=in_progress,
         sleep=sleep,
+        watched=watched,
         per_batch=settings.per_batch,
         parked_keys=parked_keys,
     )

@@ -97,6 +97,10 @@ class Effects(Protocol):
         """Wait for better weather; False when there is no time for it."""
         ...
 
+    def is_watched(self) -> bool:
+        """Whether breakers would refuse the calls now, were the downstreams down."""
+        ...
+
 
 class Walked(NamedTuple):
     """What became of a batch.
@@ -298,7 +302,13 @@ class Walk:
 
     def _doubt(self, position: int, sight: Sight) -> None:
         """It failed again, and nobody says whether that is its fault; at last the breaker's silence does."""
-        if self._convinced_after is None or self._seen.doubt(position) < self._convinced_after:
+        if self._convinced_after is None:
+            return
+        if not self._effects.is_watched():
+            # Of a breaker that is disabled, or cannot reach its table, silence means nothing.
+            self._seen.forget_doubts()
+            return
+        if self._seen.doubt(position) < self._convinced_after:
             return
         del self._failed[position]
         if self._keep(position, sight):
