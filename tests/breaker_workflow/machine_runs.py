@@ -72,6 +72,8 @@ class World:
         self.machine = StateMachine(definition(self.plan), "Analyse")
         self.table = Table()
         self.sent: dict[str, list[Any]] = {DEAD: [], PARKED: []}
+        self.delays: list[object] = []
+        """Seconds for which each message stays out of sight at first."""
         self.asked: list[TaskCall] = []
         self.tasks: dict[str, Callable[[TaskCall], Any]] = {
             "arn:aws:states:::lambda:invoke": lambda call: {"Payload": call.arguments["Payload"]},
@@ -113,5 +115,6 @@ class World:
         return operation(**call.arguments)
 
     def _send(self, call: TaskCall) -> Any:
+        self.delays.append(call.arguments.get("DelaySeconds"))
         self.sent[call.arguments["QueueUrl"]].append(call.arguments["MessageBody"])
         return {"MessageId": "1"}

@@ -33,6 +33,20 @@ def test_work_for_an_open_circuit_is_parked_and_not_called() -> None:
     assert world.table.items == before
 
 
+def test_parked_work_stays_away_for_seconds_and_does_not_come_back_at_once() -> None:
+    """While others probe, or before the mapping is paused, it is no loop; not all come in one second."""
+    world = World()
+    world.put(CircuitState.FORCED_OPEN, reason="a person")
+    random = Random(7).random
+    for n in range(200):
+        world.run(n, random=random)
+    assert set(world.delays) == set(range(5, 16))
+    world = World(plan(policy=OUTAGE, retries=()))
+    world.work_is(failing_with("Boom"))
+    assert world.run().status == "FAILED"
+    assert world.delays == [None]  # what is given up is there at once
+
+
 def test_an_outage_parks_and_does_not_fail() -> None:
     """Who fails while the circuit opens is parked, whatever the rules have left; so is who comes later."""
     world = World(plan(policy=OUTAGE, retries=()))

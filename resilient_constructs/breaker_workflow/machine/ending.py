@@ -32,6 +32,10 @@ _MOST_WAITS = 2_000
 
 _JITTER_SECONDS = 5
 _LONGEST_LOOK_SECONDS = 900
+_PARKED_SECONDS = 15
+"""For which parked work stays away at most. Until its mapping is paused, and while probes decide, it would
+otherwise be started, refused and parked again in a loop, at five transitions each.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-timers.html"""
 
 _PARKED_TOO_LONG = """$call.error != '' ? $call : $merge([$call, {
     'error': 'Resilient.ParkedTooLong',
@@ -99,7 +103,7 @@ _IS_TOLD = "function($_, $name) { $name in ['error', 'cause'] }"
 def _send_to_parked(plan: MachinePlan) -> dict[str, Any]:
     return {
         "Comment": "Its mapping feeds the starter again when the circuit lets calls pass.",
-        **_send(plan, plan.parked_queue_url, _envelope()),
+        **_send(plan, plan.parked_queue_url, _envelope(), delay=_parked_delay()),
         "Output": {
             "outcome": "PARKED",
             "downstream": plan.downstream,
@@ -113,6 +117,11 @@ def _send_to_parked(plan: MachinePlan) -> dict[str, Any]:
         ),
         "End": True,
     }
+
+
+def _parked_delay() -> str:
+    least = _PARKED_SECONDS // 3
+    return expression(f"{least} + $floor({_PARKED_SECONDS - least + 1} * $random())")
 
 
 def _envelope() -> dict[str, Any]:
@@ -191,16 +200,19 @@ def _constant(fallback: Constant) -> dict[str, Any]:
     }
 
 
-def _send(plan: MachinePlan, queue_url: str | None, body: dict[str, Any]) -> dict[str, Any]:
+def _send(
+    plan: MachinePlan, queue_url: str | None, body: dict[str, Any], delay: str | None = None
+) -> dict[str, Any]:
     """SendMessage, tried for minutes: it is the last thing that stands between the work and its loss.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/connect-sqs.html
     """
     is_express = plan.kind == "EXPRESS"
+    later = {} if delay is None else {"DelaySeconds": delay}
     return {
         "Type": "Task",
         "Resource": f"arn:{plan.partition}:states:::sqs:sendMessage",
-        "Arguments": {"QueueUrl": queue_url, "MessageBody": body},
+        "Arguments": {"QueueUrl": queue_url, "MessageBody": body, **later},
         "TimeoutSeconds": _SEND_SECONDS,
         "Retry": [
             {
