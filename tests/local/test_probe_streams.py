@@ -119,7 +119,11 @@ class Probe:
 
     def start(self) -> None:
         """Enable the mapping."""
-        self._aws.client("lambda").update_event_source_mapping(UUID=self.made["Mapping"], Enabled=True)
+        self.update(Enabled=True)
+
+    def update(self, **changes: Any) -> None:
+        """Change the mapping."""
+        self._aws.client("lambda").update_event_source_mapping(UUID=self.made["Mapping"], **changes)
 
     def batches(self, count: int, *, within: float = 20.0) -> list[list[str]]:
         """The batches so far, once there are so many and no other follows."""
@@ -136,10 +140,10 @@ class Probe:
             return []
         return [json.loads(line) for line in self._seen.read_text().splitlines()]
 
-    def discarded(self) -> list[dict[str, Any]]:
+    def discarded(self, *, within: float = 5.0) -> list[dict[str, Any]]:
         """What the on-failure destination was told."""
         answer = self._aws.client("sqs").receive_message(
-            QueueUrl=self.made["Discarded"], MaxNumberOfMessages=10, WaitTimeSeconds=5
+            QueueUrl=self.made["Discarded"], MaxNumberOfMessages=10, WaitTimeSeconds=int(within)
         )
         return [json.loads(one["Body"]) for one in answer.get("Messages", [])]
 
@@ -190,7 +194,7 @@ def test_a_batch_is_gone_on_with_at_what_was_given_back(
 def test_without_an_end_of_retries_a_young_batch_comes_again(
     local_aws: LocalAws, create_stack: Stack, tmp_path: Path
 ) -> None:
-    """With unlimited retries and no halving, a batch comes again as it is, and nothing is given up."""
+    """With unlimited retries and no halving, a batch comes again as it is, until an update says otherwise."""
     probe = Probe(
         local_aws,
         create_stack,
@@ -203,6 +207,10 @@ def test_without_an_end_of_retries_a_young_batch_comes_again(
     batches = probe.batches(3)
     assert batches[:3] == [["raise", "b"]] * 3
     assert probe.discarded() == []
+    probe.update(MaximumRecordAgeInSeconds=1)
+    (told,) = probe.discarded(within=15.0)
+    assert told["requestContext"]["condition"] == "RecordAgeExceeded"
+    assert told["KinesisBatchInfo"]["batchSize"] == 2
 
 
 def test_a_shard_in_parts_is_worked_on_at_once(

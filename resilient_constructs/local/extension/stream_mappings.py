@@ -94,14 +94,20 @@ class _Lane:
         self._pause = _FIRST_PAUSE
         self.is_running = False
         self._model: StreamMapping[str] | None = None
+        self._rules: tuple[int, bool] | None = None
 
     def is_due(self, mapping: Mapping[str, Any]) -> bool:
         """Whether an invocation is to be made now; takes the next batch where there is none."""
         if self.is_running or time.monotonic() < self._not_before:
             return False
-        model = self._model = self._model or self._modelled(mapping)
-        if model.is_busy:
+        model = self._model
+        if model is not None and model.is_busy:
             return True
+        # Read anew with each batch: a mapping may be updated while it runs.
+        rules = _retries_of(mapping), bool(mapping.get("BisectBatchOnFunctionError"))
+        if model is None or rules != self._rules:
+            self._rules = rules
+            model = self._model = self._modelled(*rules)
         batch = self._next(mapping)
         if batch:
             model.take(batch)
@@ -126,19 +132,20 @@ class _Lane:
         self._records = {self._source.sequence_of(record): record for record in wanted}
         return list(self._records)
 
-    def _modelled(self, mapping: Mapping[str, Any]) -> StreamMapping[str]:
-        retries = mapping.get("MaximumRetryAttempts")
-        age = mapping.get("MaximumRecordAgeInSeconds")
-        oldest = None if age is None or int(age) < 0 else int(age)
+    def _modelled(self, retries: int, bisects: bool) -> StreamMapping[str]:
         return StreamMapping(
             invoke=self._invoke,
             discard=self._discard,
-            max_retries=-1 if retries is None else int(retries),
-            is_too_old=lambda one: (
-                oldest is not None and time.time() - self._source.arrived_at(self._records[one]) > oldest
-            ),
-            bisects=bool(mapping.get("BisectBatchOnFunctionError")),
+            max_retries=retries,
+            is_too_old=self._is_too_old,
+            bisects=bisects,
         )
+
+    def _is_too_old(self, name: str) -> bool:
+        age = self._current.get("MaximumRecordAgeInSeconds")
+        if age is None or int(age) < 0:
+            return False
+        return time.time() - self._source.arrived_at(self._records[name]) > int(age)
 
     def _invoke(self, names: Sequence[str]) -> str | None:
         mapping = self._current
@@ -206,6 +213,11 @@ class _Lane:
         }
         _send(destination, json.dumps(told))
         recording.record_use(config.get("Role", ""), "sqs:SendMessage", destination)
+
+
+def _retries_of(mapping: Mapping[str, Any]) -> int:
+    retries = mapping.get("MaximumRetryAttempts")
+    return -1 if retries is None else int(retries)
 
 
 def _resume_at(body: Any, names: Sequence[str], mapping: Mapping[str, Any]) -> str | None:
