@@ -78,10 +78,10 @@ class CourierRun:
     def ring(self, state: str = "ALARM") -> None:
         """Put every alarm of the stack into a state, so that it tells whoever is on call."""
         cloudwatch = self.aws.client("cloudwatch")
-        for page in cloudwatch.get_paginator("describe_alarms").paginate():
-            for alarm in page["MetricAlarms"]:
+        for name, part in self.deployment.templates[STACK].resources.items():
+            if part.type == "AWS::CloudWatch::Alarm":
                 cloudwatch.set_alarm_state(
-                    AlarmName=alarm["AlarmName"], StateValue=state, StateReason="a proof"
+                    AlarmName=self.deployment.physical_id(name), StateValue=state, StateReason="a proof"
                 )
 
     def owner(self, arn: str) -> str:
