@@ -1,4 +1,4 @@
-"""How large the long runs on the local AWS are.
+"""How large the longest runs are.
 
 By default a part of the whole, which goes through everything that the whole goes through, so that all tests
 stay within minutes. ``make acceptance`` runs them in full.
