@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from resilient_runtime.streams.effects import Outcome, Sight
 from resilient_runtime.streams.memory import Memory
-from resilient_runtime.streams.walk import Outcome, Sight, Walk
+from resilient_runtime.streams.walk import Walk
 
 from resilient_constructs.forecast.stream_mapping import Failed
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resilient_runtime.streams.walk import Outcome
+from resilient_runtime.streams.effects import Outcome
 from shard_world import ShardWorld
 
 from resilient_constructs.forecast.stream_mapping import Failed, StreamMapping

@@ -18,8 +18,8 @@ from resilient_runtime.slow_down import NoTurn, throttles
 from resilient_runtime.status import StatusLines, Teller, text_of
 from resilient_runtime.unfinished import refuse_unfinished
 
+from .effects import Outcome, Sight
 from .records import StreamRecord, words_of
-from .walk import Outcome, Sight
 
 __all__ = ["Attempts", "outcome_of"]
 

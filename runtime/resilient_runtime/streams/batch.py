@@ -19,10 +19,11 @@ from resilient_runtime.settings import DownstreamSettings
 from resilient_runtime.status import StatusLines, Teller
 
 from .attempts import Attempts
+from .effects import Sight
 from .keeping import Keeping, PoisonStore
 from .memory import Memory, Seen
 from .records import REPLAYED, StreamRecord, records_of
-from .walk import FIRST_PAUSE, LONGEST_PAUSE, Sight, Walk
+from .walk import FIRST_PAUSE, LONGEST_PAUSE, Walk
 
 __all__ = ["ParkedKeys", "StreamBatch"]
 

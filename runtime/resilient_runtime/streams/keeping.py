@@ -11,9 +11,9 @@ from resilient_runtime.lifecycle import Guard
 from resilient_runtime.rare_records import RareRecords
 from resilient_runtime.status import StatusLines, Teller
 
+from .effects import Outcome, Sight
 from .entries import Kind, entry_of
 from .records import StreamRecord
-from .walk import Outcome, Sight
 
 __all__ = ["Keeping", "PoisonStore"]
 
