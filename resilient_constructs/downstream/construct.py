@@ -191,7 +191,14 @@ class Downstream(Construct):
             breaker=None if self.breaker is None else self.breaker.settings(self.typical_latency_seconds),
         )
 
-    def pause(self, caller: Construct, mapping_id: str, *, max_concurrency: float | None = None) -> None:
+    def pause(
+        self,
+        caller: Construct,
+        mapping_id: str,
+        *,
+        max_concurrency: float | None = None,
+        retry_attempts: float | None = None,
+    ) -> None:
         """Pause an event source mapping while the circuit is open.
 
         Consumers of this package do it themselves; call it for a mapping of your own, whichever its source:
@@ -201,8 +208,13 @@ class Downstream(Construct):
         :param mapping_id: the mapping's UUID, which is its ``ref``
         :param max_concurrency: for SQS, its maximum concurrency while all is well. Default: it has none, as
             mappings of streams, and is only enabled and disabled
+        :param retry_attempts: for a stream, how often it tries a batch again while all is well; until the
+            circuit is closed it has no end of retries, so that probes which fail use up none. Default: its
+            retries are left alone, and a long outage may use them up
         """
-        pause_source(caller, [self], mapping_id, max_concurrency=max_concurrency)
+        pause_source(
+            caller, [self], mapping_id, max_concurrency=max_concurrency, retry_attempts=retry_attempts
+        )
 
     def register(
         self,
@@ -246,14 +258,17 @@ def pause_source(
     mapping_id: str,
     *,
     max_concurrency: float | None,
+    retry_attempts: float | None = None,
 ) -> None:
     """Pause a mapping while one of several downstreams is down; those without a breaker never are."""
     guarded = [each for each in downstreams if each.circuits is not None]
     if guarded and guarded[0].circuits is not None:
-        concurrency = "" if max_concurrency is None else _digits(max_concurrency)
         names = [each.name for each in guarded]
-        guarded[0].circuits.controller_in(caller).feed(mapping_id, names, concurrency)
+        controller = guarded[0].circuits.controller_in(caller)
+        controller.feed(mapping_id, names, _digits(max_concurrency), _digits(retry_attempts))
 
 
-def _digits(number: float) -> str:
+def _digits(number: float | None) -> str:
+    if number is None:
+        return ""
     return Tokenization.stringify_number(number) if is_token(number) else f"{number:g}"

@@ -42,8 +42,9 @@ class CircuitController(Construct):
     """Pauses what feeds the consumers of a stack while their downstream's circuit is open.
 
     It disables their event source mappings, enables them at a concurrency of two when the circuit's recovery
-    time is over, and gives them back what was configured when the circuit is closed. Every two minutes it
-    repairs what differs. It may read the circuits and change exactly these mappings.
+    time is over, and gives them back what was configured when the circuit is closed. A mapping of a stream
+    has endless retries meanwhile, so that probes which fail use up none. Every two minutes it repairs what
+    differs. It may read the circuits and change exactly these mappings.
 
     A mapping that is disabled by hand is enabled again: to pause consumers by hand, force the circuit open
     (``resilient breaker open NAME --reason …``).
@@ -122,12 +123,13 @@ class CircuitController(Construct):
         )
         """The alarms by signal."""
 
-    def feed(self, mapping_id: str, downstreams: Sequence[str], concurrency: str) -> None:
+    def feed(self, mapping_id: str, downstreams: Sequence[str], concurrency: str, retries: str = "") -> None:
         """Look after one event source mapping.
 
         :param mapping_id: its UUID
         :param downstreams: the names of the circuits it depends on
         :param concurrency: its maximum concurrency while all is well; empty for a mapping of a stream
+        :param retries: of a stream's, how often it tries a batch again while all is well; empty leaves that
         """
         if not self._feeds:
             iam.CfnPolicy(
@@ -137,7 +139,7 @@ class CircuitController(Construct):
                 policy_document=lazy_value(self._mappings_policy),
                 roles=[self.role.role_name],
             )
-        self._feeds.append(FeedSettings(mapping_id, tuple(downstreams), concurrency))
+        self._feeds.append(FeedSettings(mapping_id, tuple(downstreams), concurrency, retries))
 
     def tell(self, downstream: str) -> None:
         """Tell of each change of a circuit, as an event on the account's bus and as a metric."""

@@ -327,7 +327,9 @@ class KinesisBisectConsumer(MeasuredStreamConsumer):
             for grant in grants:
                 grant.apply_before(self.event_source_mapping)
         mapping_id = self.event_source_mapping.ref
-        pause_source(self, downstreams, mapping_id, max_concurrency=None)
+        pause_source(
+            self, downstreams, mapping_id, max_concurrency=None, retry_attempts=chosen.retry_attempts
+        )
         for each in downstreams:
             each.register(
                 self, concurrency.most or 1, is_paced=handler is not None, timeout=consuming.timeout

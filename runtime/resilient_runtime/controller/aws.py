@@ -71,13 +71,22 @@ class LambdaMappings:
                 return None
             raise _later(error) from error
         concurrency = (found.get("ScalingConfig") or {}).get("MaximumConcurrency")
-        return MappingState(str(found["State"]), None if concurrency is None else int(concurrency))
+        retries = found.get("MaximumRetryAttempts")
+        return MappingState(
+            str(found["State"]),
+            None if concurrency is None else int(concurrency),
+            None if retries is None else int(retries),
+        )
 
-    def update(self, mapping: str, *, enabled: bool, concurrency: int | None) -> None:
+    def update(self, mapping: str, *, enabled: bool, concurrency: int | None, retries: int | None) -> None:
         """Change it."""
-        scaling = {} if concurrency is None else {"ScalingConfig": {"MaximumConcurrency": concurrency}}
+        changes: dict[str, Any] = {"Enabled": enabled}
+        if concurrency is not None:
+            changes["ScalingConfig"] = {"MaximumConcurrency": concurrency}
+        if retries is not None:
+            changes["MaximumRetryAttempts"] = retries
         try:
-            self._client.update_event_source_mapping(UUID=mapping, Enabled=enabled, **scaling)
+            self._client.update_event_source_mapping(UUID=mapping, **changes)
         except Exception as error:
             raise _later(error) from error
 

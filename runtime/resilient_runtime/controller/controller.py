@@ -76,8 +76,8 @@ class Mappings(Protocol):
         """The mapping as it is; None where there is none."""
         ...
 
-    def update(self, mapping: str, *, enabled: bool, concurrency: int | None) -> None:
-        """Change it; None leaves the concurrency alone."""
+    def update(self, mapping: str, *, enabled: bool, concurrency: int | None, retries: int | None) -> None:
+        """Change it; None leaves concurrency or retries alone."""
         ...
 
 
@@ -239,10 +239,13 @@ class Controller:
         if found is None:
             return None
         circuits = [self._read(name) for name in feed.downstreams]
-        return decide(feed_of_all(circuits, self._clock.wall()), found[0], configured)
+        retries = int(feed.retries) if feed.retries else None
+        return decide(feed_of_all(circuits, self._clock.wall()), found[0], configured, retries)
 
     def _update(self, mapping: str, step: Step) -> bool:
-        self._mappings.update(mapping, enabled=step.enabled, concurrency=step.concurrency)
+        self._mappings.update(
+            mapping, enabled=step.enabled, concurrency=step.concurrency, retries=step.retries
+        )
         return True
 
     def _patiently(self, call: Callable[[], _T], remaining: Callable[[], float]) -> _T | None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from resilient_runtime.breaker.circuit import Circuit, CircuitState
 
 __all__ = [
+    "ENDLESS_RETRIES",
     "TRICKLE_CONCURRENCY",
     "Feed",
     "MappingState",
@@ -27,6 +28,11 @@ __all__ = [
 TRICKLE_CONCURRENCY = 2
 """The least that a mapping can be held to.
 https://docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html"""
+
+ENDLESS_RETRIES = -1
+"""What a stream's mapping has until its circuit is closed: each probe that fails sends the batch at the head
+of every shard back, and its own few retries would be used up by that, not by what is wrong with its records.
+https://docs.aws.amazon.com/lambda/latest/api/API_UpdateEventSourceMapping.html"""
 
 _IN_TRANSIT = frozenset({"Creating", "Enabling", "Disabling", "Updating"})
 _SETTLED = frozenset({"Enabled", "Disabled"})
@@ -48,10 +54,12 @@ class MappingState(NamedTuple):
 
     :param state: Lambda's word for it: ``Enabled``, ``Disabling`` …
     :param concurrency: its maximum concurrency; None where it has none, as every mapping of a stream
+    :param retries: of a stream's, how often it tries a batch again
     """
 
     state: str
     concurrency: int | None = None
+    retries: int | None = None
 
 
 class StepKind(StrEnum):
@@ -68,11 +76,13 @@ class Step(NamedTuple):
     :param kind: whether to change the mapping, to look again soon, or to leave it alone
     :param enabled: for an update, whether the mapping shall be enabled
     :param concurrency: for an update, its maximum concurrency; None leaves that as it is
+    :param retries: for an update, how often a stream's tries a batch again; None leaves that as it is
     """
 
     kind: StepKind
     enabled: bool = False
     concurrency: int | None = None
+    retries: int | None = None
 
 
 _NOTHING = Step(StepKind.NOTHING)
@@ -102,7 +112,9 @@ def feed_of_all(circuits: Iterable[Circuit], now: float) -> Feed:
     return min((feed_of(circuit, now) for circuit in circuits), default=Feed.FULL)
 
 
-def decide(feed: Feed, mapping: MappingState | None, configured: int | None) -> Step:
+def decide(
+    feed: Feed, mapping: MappingState | None, configured: int | None, retries: int | None = None
+) -> Step:
     """What to do about a mapping.
 
     While it is paused its concurrency is left alone: one update less, and it starts with what is right then.
@@ -111,6 +123,7 @@ def decide(feed: Feed, mapping: MappingState | None, configured: int | None) -> 
     :param mapping: as it is; None where there is none any more
     :param configured: the maximum concurrency that it has while all is well; None for a mapping of a stream,
         which knows no such thing and can only be enabled and disabled
+    :param retries: how often a stream's tries a batch again while all is well; None leaves that alone always
     """
     if mapping is None or mapping.state == "Deleting":
         return _NOTHING
@@ -118,11 +131,15 @@ def decide(feed: Feed, mapping: MappingState | None, configured: int | None) -> 
         # Lambda refuses changes while it makes one, and what comes of this one is not known yet.
         return _WAIT
     is_enabled = mapping.state == "Enabled"
+    if retries is not None and feed is not Feed.FULL:
+        retries = ENDLESS_RETRIES
     if feed is Feed.PAUSED:
-        return Step(StepKind.UPDATE, enabled=False) if is_enabled else _NOTHING
+        # The retries at once: an invocation that is under way has yet to end.
+        return Step(StepKind.UPDATE, enabled=False, retries=retries) if is_enabled else _NOTHING
     wanted = configured
     if configured is not None and feed is Feed.TRICKLE:
         wanted = min(configured, TRICKLE_CONCURRENCY)
-    if is_enabled and (wanted is None or mapping.concurrency == wanted):
+    is_as_wanted = wanted is None or mapping.concurrency == wanted
+    if is_enabled and is_as_wanted and (retries is None or mapping.retries == retries):
         return _NOTHING
-    return Step(StepKind.UPDATE, enabled=True, concurrency=wanted)
+    return Step(StepKind.UPDATE, enabled=True, concurrency=wanted, retries=retries)

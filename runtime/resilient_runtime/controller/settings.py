@@ -16,11 +16,14 @@ class FeedSettings(NamedTuple):
     :param downstreams: the names of the circuits that it depends on
     :param concurrency: its maximum concurrency while all is well, a number as text, as only CloudFormation
         may know it; empty for a mapping of a stream
+    :param retries: how often a stream's mapping tries a batch again while all is well, a number as text;
+        empty where that is left alone
     """
 
     mapping: str
     downstreams: tuple[str, ...]
     concurrency: str = ""
+    retries: str = ""
 
 
 class ControllerSettings(NamedTuple):
@@ -64,8 +67,8 @@ class ControllerSettings(NamedTuple):
                 table=env["RESILIENT_CIRCUITS_TABLE"],
                 wake_queue_url=env["RESILIENT_WAKE_QUEUE_URL"],
                 feeds=tuple(
-                    FeedSettings(mapping, tuple(names), concurrency)
-                    for mapping, names, concurrency in json.loads(env["RESILIENT_FEEDS"])
+                    FeedSettings(mapping, tuple(names), *numbers)
+                    for mapping, names, *numbers in json.loads(env["RESILIENT_FEEDS"])
                 ),
                 circuits=tuple(json.loads(env["RESILIENT_CIRCUITS"])),
                 period=float(env["RESILIENT_PERIOD"]),
@@ -79,7 +82,7 @@ class ControllerSettings(NamedTuple):
 
 def feeds_text(feeds: tuple[FeedSettings, ...]) -> str:
     """Mappings as they stand in the environment: without names of members, as 4 KB have to do for all."""
-    return json.dumps(feeds, separators=(",", ":"))
+    return json.dumps([feed if feed.retries else feed[:-1] for feed in feeds], separators=(",", ":"))
 
 
 def circuits_text(circuits: tuple[str, ...]) -> str:

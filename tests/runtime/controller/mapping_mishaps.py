@@ -15,7 +15,7 @@ __all__ = ["FEEDS", "NAMES", "PERIOD", "Mishaps"]
 FEEDS = (
     FeedSettings("queue", ("Courier",), "50"),
     FeedSettings("both", ("Courier", "Database"), "3"),
-    FeedSettings("stream", ("Database",)),
+    FeedSettings("stream", ("Database",), "", "1"),
 )
 NAMES = ("Courier", "Database")
 PERIOD = 120
@@ -84,7 +84,7 @@ class Mishaps(RuleBasedStateMachine):
         """By hand, or by a deployment."""
         if self.world.look(mapping).state in ("Enabled", "Disabled"):
             self.world.crash_after, self.world.busy = None, 0
-            self.world.update(mapping, enabled=enabled, concurrency=None)
+            self.world.update(mapping, enabled=enabled, concurrency=None, retries=None)
 
     @rule()
     def the_reconciler_runs(self) -> None:
@@ -129,10 +129,10 @@ class Mishaps(RuleBasedStateMachine):
             circuits = [world.circuit(name) for name in feed.downstreams]
             # What became due within the time that mapping takes is still on its way.
             due = {feed_of_all(circuits, at) for at in (world.now, world.now - 2 * world.slow - 40)}
-            state, concurrency = world.look(feed.mapping)
+            state, concurrency, retries = world.look(feed.mapping)
             found = Feed.PAUSED if state == "Disabled" else Feed.FULL
             if found is Feed.FULL and feed.concurrency and str(concurrency) != feed.concurrency:
                 found = Feed.TRICKLE
-            if not feed.concurrency and Feed.TRICKLE in due:
-                due.add(Feed.FULL)
+            if found is Feed.FULL and feed.retries and str(retries) != feed.retries:
+                found = Feed.TRICKLE
             assert found in due or state not in ("Enabled", "Disabled"), (feed, state, concurrency, due)

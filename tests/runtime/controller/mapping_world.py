@@ -70,7 +70,8 @@ class World:
     def __post_init__(self) -> None:
         for feed in self.feeds:
             concurrency = int(feed.concurrency) if feed.concurrency else None
-            self.mappings[feed.mapping] = _Mapping(MappingState("Enabled", concurrency))
+            retries = int(feed.retries) if feed.retries else None
+            self.mappings[feed.mapping] = _Mapping(MappingState("Enabled", concurrency, retries))
         self.controller = Controller(
             ControllerSettings("circuits", "https://queue", self.feeds, self.names),
             read=self._read,
@@ -124,7 +125,7 @@ class World:
         self._call_lambda()
         return self.look(mapping) if mapping in self.mappings else None
 
-    def update(self, mapping: str, *, enabled: bool, concurrency: int | None) -> None:
+    def update(self, mapping: str, *, enabled: bool, concurrency: int | None, retries: int | None) -> None:
         """Lambda begins a change, or refuses while it makes one."""
         self._call_lambda()
         found = self.look(mapping)
@@ -134,6 +135,7 @@ class World:
         goal = MappingState(
             "Enabled" if enabled else "Disabled",
             found.concurrency if concurrency is None else concurrency,
+            found.retries if retries is None else retries,
         )
         passing = "Enabling" if enabled else "Disabling"
         if (found.state == "Enabled") == enabled:
@@ -141,7 +143,7 @@ class World:
         if self.slow:
             one = self.mappings[mapping]
             one.state, one.settles_at, one.settles_as = (
-                MappingState(passing, goal.concurrency),
+                MappingState(passing, goal.concurrency, goal.retries),
                 self.now + self.slow,
                 goal,
             )

@@ -11,6 +11,7 @@ from mapping_world import BEGAN, Crash, World
 from resilient_runtime.breaker.circuit import CircuitState
 from resilient_runtime.controller import FeedSettings, MappingState
 from resilient_runtime.controller.controller import Wake
+from resilient_runtime.controller.feeding import ENDLESS_RETRIES
 
 COURIER = FeedSettings("m1", ("Courier",), "50")
 BOTH = FeedSettings("m2", ("Courier", "Database"), "10")
@@ -50,6 +51,21 @@ def test_a_stream_is_paused_and_resumed() -> None:
     world.controller.on_stream([world.be("Courier", CircuitState.HALF_OPEN)], world.left)
     world.controller.on_stream([world.be("Courier", CircuitState.CLOSED)], world.left)
     assert world.updates == [("stream", False, None), ("stream", True, None)]
+
+
+def test_a_streams_own_retries_come_back_with_the_closed_circuit() -> None:
+    """From the moment it opens a batch comes again without end, and as often as was said once it closes."""
+    world = World(feeds=(FeedSettings("stream", ("Courier",), "", "1"),), names=("Courier",))
+    world.controller.on_stream([world.open("Courier")], world.left)
+    assert world.look("stream") == MappingState("Disabled", None, ENDLESS_RETRIES)
+    world.now += 15
+    for wake in world.due_wakes():
+        world.controller.on_wake(wake, world.left)
+    world.controller.on_stream([world.be("Courier", CircuitState.HALF_OPEN)], world.left)
+    assert world.look("stream") == MappingState("Enabled", None, ENDLESS_RETRIES)
+    world.controller.on_stream([world.be("Courier", CircuitState.CLOSED)], world.left)
+    assert world.look("stream") == MappingState("Enabled", None, 1)
+    assert len(world.updates) == 3
 
 
 def test_a_failed_probe_pauses_again(world: World) -> None:
@@ -132,7 +148,7 @@ def test_without_time_it_goes_on_later(world: World) -> None:
 
 def test_the_reconciler_repairs_drift(world: World) -> None:
     """Whatever somebody did to a mapping by hand, the reconciler brings it back to what its circuit says."""
-    world.update("m1", enabled=False, concurrency=7)
+    world.update("m1", enabled=False, concurrency=7, retries=None)
     world.controller.on_schedule(world.left)
     assert world.look("m1") == MappingState("Enabled", 50)
 
@@ -202,7 +218,7 @@ def test_a_mapping_that_may_not_be_changed_stops_nobody_else(
 ) -> None:
     """The change is told all the same, a message is left, and the reconciler fails, for its alarm."""
 
-    def refuse(mapping: str, *, enabled: bool, concurrency: int | None) -> None:
+    def refuse(mapping: str, **changes: Any) -> None:
         raise PermissionError("AccessDenied")
 
     monkeypatch.setattr(world, "update", refuse)
@@ -224,7 +240,7 @@ def test_a_controller_that_dies_in_the_middle_is_repeated(world: World) -> None:
         world.crash_after = None
         world.controller.on_stream([record], world.left)
         assert world.look("m1").state == "Disabled"
-        world.update("m1", enabled=True, concurrency=50)
+        world.update("m1", enabled=True, concurrency=50, retries=None)
 
 
 def test_the_older_of_two_controllers_corrects_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,10 +249,10 @@ def test_the_older_of_two_controllers_corrects_itself(world: World, monkeypatch:
     update = world.update
     overtaken = []
 
-    def overtake(mapping: str, *, enabled: bool, concurrency: int | None) -> None:
+    def overtake(mapping: str, **changes: Any) -> None:
         if not overtaken:
             overtaken.append(world.be("Courier", CircuitState.CLOSED))
-        update(mapping, enabled=enabled, concurrency=concurrency)
+        update(mapping, **changes)
 
     monkeypatch.setattr(world, "update", overtake)
     world.controller.on_stream([record], world.left)

@@ -43,25 +43,30 @@ def refusal(code: str) -> ClientError:
 
 
 def test_a_mapping_is_read() -> None:
-    """State and maximum concurrency; a mapping of a stream has none."""
+    """State and maximum concurrency; a mapping of a stream has none, but a number of retries."""
     queue = Recorder({"State": "Enabled", "ScalingConfig": {"MaximumConcurrency": 5}})
     assert LambdaMappings(queue).read("m1") == MappingState("Enabled", 5)
     assert LambdaMappings(Recorder({"State": "Disabling"})).read("m1") == MappingState("Disabling")
+    stream = Recorder({"State": "Enabled", "MaximumRetryAttempts": -1})
+    assert LambdaMappings(stream).read("m1") == MappingState("Enabled", None, -1)
     assert LambdaMappings(Recorder(refusal("ResourceNotFoundException"))).read("m1") is None
 
 
 @pytest.mark.parametrize(
-    ("enabled", "concurrency", "asked"),
+    ("enabled", "concurrency", "retries", "asked"),
     [
-        (False, None, {"UUID": "m1", "Enabled": False}),
-        (True, 2, {"UUID": "m1", "Enabled": True, "ScalingConfig": {"MaximumConcurrency": 2}}),
-        (True, None, {"UUID": "m1", "Enabled": True}),
+        (False, None, None, {"UUID": "m1", "Enabled": False}),
+        (True, 2, None, {"UUID": "m1", "Enabled": True, "ScalingConfig": {"MaximumConcurrency": 2}}),
+        (True, None, None, {"UUID": "m1", "Enabled": True}),
+        (True, None, 1, {"UUID": "m1", "Enabled": True, "MaximumRetryAttempts": 1}),
     ],
 )
-def test_a_mapping_is_changed(enabled: bool, concurrency: int | None, asked: dict[str, Any]) -> None:
+def test_a_mapping_is_changed(
+    enabled: bool, concurrency: int | None, retries: int | None, asked: dict[str, Any]
+) -> None:
     """One call changes both; what shall stay as it is, is not named."""
     client = Recorder()
-    LambdaMappings(client).update("m1", enabled=enabled, concurrency=concurrency)
+    LambdaMappings(client).update("m1", enabled=enabled, concurrency=concurrency, retries=retries)
     assert client.calls == [("update_event_source_mapping", asked)]
 
 
@@ -79,7 +84,7 @@ def test_what_passes_is_told_from_what_does_not(error: Exception) -> None:
     """Throttling, a mapping in change and the network are Unavailable; a refusal for good stays itself."""
     mappings = LambdaMappings(Recorder(error))
     with pytest.raises(Unavailable):
-        mappings.update("m1", enabled=True, concurrency=None)
+        mappings.update("m1", enabled=True, concurrency=None, retries=None)
     with pytest.raises(Unavailable):
         mappings.read("m1")
     with pytest.raises(ClientError):

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from resilient_runtime.breaker.circuit import Circuit, CircuitState
 from resilient_runtime.controller import Feed, MappingState, Step, StepKind, decide, feed_of, feed_of_all
+from resilient_runtime.controller.feeding import ENDLESS_RETRIES
 
 NOW = 1_800_000_000.0
 STATES = ("Creating", "Enabling", "Enabled", "Disabling", "Disabled", "Updating", "Deleting")
@@ -72,6 +73,26 @@ def test_a_streams_mapping_is_only_enabled_and_disabled(feed: Feed, state: str, 
     assert decide(feed, MappingState(state), None) == step
 
 
+@pytest.mark.parametrize(
+    ("feed", "mapping", "step"),
+    [
+        (Feed.PAUSED, MappingState("Enabled", None, 1), Step(StepKind.UPDATE, False, None, ENDLESS_RETRIES)),
+        (Feed.PAUSED, MappingState("Disabled", None, 1), Step(StepKind.NOTHING)),
+        (Feed.TRICKLE, MappingState("Disabled", None, 1), Step(StepKind.UPDATE, True, None, ENDLESS_RETRIES)),
+        (Feed.TRICKLE, MappingState("Enabled", None, 1), Step(StepKind.UPDATE, True, None, ENDLESS_RETRIES)),
+        (Feed.TRICKLE, MappingState("Enabled", None, ENDLESS_RETRIES), Step(StepKind.NOTHING)),
+        (Feed.FULL, MappingState("Enabled", None, ENDLESS_RETRIES), Step(StepKind.UPDATE, True, None, 1)),
+        (Feed.FULL, MappingState("Disabled", None, ENDLESS_RETRIES), Step(StepKind.UPDATE, True, None, 1)),
+        (Feed.FULL, MappingState("Enabled", None, 1), Step(StepKind.NOTHING)),
+    ],
+)
+def test_a_streams_retries_have_no_end_until_its_circuit_is_closed(
+    feed: Feed, mapping: MappingState, step: Step
+) -> None:
+    """Probes that fail use up none of the few retries that tell a record which kills its process."""
+    assert decide(feed, mapping, None, 1) == step
+
+
 @pytest.mark.parametrize("state", ["Creating", "Enabling", "Disabling", "Updating", "SomethingNew"])
 @pytest.mark.parametrize("feed", Feed)
 def test_a_mapping_in_change_is_waited_for(feed: Feed, state: str) -> None:
@@ -90,14 +111,19 @@ def test_a_mapping_that_is_gone_is_left_alone(mapping: MappingState | None) -> N
     st.sampled_from(["Enabled", "Disabled"]),
     st.none() | st.integers(2, 1000),
     st.integers(2, 1000),
+    st.integers(-1, 10),
+    st.none() | st.integers(-1, 10),
 )
-def test_one_update_suffices(feed: Feed, state: str, concurrency: int | None, configured: int) -> None:
+def test_one_update_suffices(
+    feed: Feed, state: str, concurrency: int | None, configured: int, has: int, retries: int | None
+) -> None:
     """Whatever a settled mapping is like, after the step that is decided nothing is left to do."""
-    step = decide(feed, MappingState(state, concurrency), configured)
+    step = decide(feed, MappingState(state, concurrency, has), configured, retries)
     if step.kind is StepKind.UPDATE:
         after = MappingState(
             "Enabled" if step.enabled else "Disabled",
             concurrency if step.concurrency is None else step.concurrency,
+            has if step.retries is None else step.retries,
         )
-        assert decide(feed, after, configured) == Step(StepKind.NOTHING)
+        assert decide(feed, after, configured, retries) == Step(StepKind.NOTHING)
         assert (step.concurrency or 0) <= configured
