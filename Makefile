@@ -24,9 +24,10 @@ demo: setup ## Deploy the example to the local AWS, drive it, break it, prove th
 test: setup ## Run every test
 	@python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
-acceptance: setup ## Run the longest runs in full: 20,000 records, 500 executions, 400 pages, 20,000 leaks
+acceptance: setup ## Run the longest runs in full: 20,000 records, 10,000 messages, 500 executions, 400 pages …
 	@RESILIENT_FULL_RUNS=1 python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS) \
-	  tests/kinesis_bisect_consumer tests/breaker_workflow tests/examples tests/rie -m "local or rie"
+	  tests/kinesis_bisect_consumer tests/breaker_workflow tests/flow_controlled_consumer tests/examples \
+	  tests/rie -m "local or rie or conformance"
 
 lint: setup ## ruff and mypy --strict
 	@ruff check .

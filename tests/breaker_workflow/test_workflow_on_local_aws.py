@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.local, pytest.mark.slow]
 REPOSITORY = Path(__file__).parents[2]
 STACK = "Pages"
 PATIENCE = 400.0
-PAGES = sized(500, 150)
+PAGES = sized(500, 100)
 POISON = 422
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sizes import sized
 
 from resilient_constructs.local import Deployment, LocalAws, deploy
 from resilient_constructs.testing.local import local_aws as local_aws
@@ -19,7 +20,7 @@ from resilient_constructs.testing.local import local_aws as local_aws
 pytestmark = [pytest.mark.local, pytest.mark.slow, pytest.mark.timeout(240)]
 
 REPOSITORY = Path(__file__).parents[2]
-MESSAGES = 10_000
+MESSAGES = sized(10_000, 4_000)
 RECEIVES = 3
 PATIENCE = 120.0
 
