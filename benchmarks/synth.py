@@ -23,10 +23,10 @@ __all__ = ["run"]
 COPIES = (1, 10, 50)
 # Made of others: functions, queues and mappings, a stream or a state machine, and a dozen alarms or two. They
 # are no part of the others' goal and have one of their own; a stack has room for fewer of them.
-LARGE = ("BreakerWorkflow", "KinesisBisectConsumer")
+LARGE = ("BreakerWorkflow", "ParallelWork", "KinesisBisectConsumer")
 # of one construct in one stack; the difference is what a copy costs, the rest what its stack costs once
 FEW, MANY = 10, 20
-SPANS = {"BreakerWorkflow": (4, 8), "KinesisBisectConsumer": (6, 12)}
+SPANS = {"BreakerWorkflow": (4, 8), "ParallelWork": (2, 4), "KinesisBisectConsumer": (6, 12)}
 GOAL = {
     "ratio_per_resource_50": 1.0,
     "jsii_per_copy": 25.0,

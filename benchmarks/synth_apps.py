@@ -34,6 +34,7 @@ CONSTRUCTS = (
     "FlowControlledConsumer",
     "FanOutBus",
     "BreakerWorkflow",
+    "ParallelWork",
     "KinesisBisectConsumer",
 )
 Build = Callable[[App, int, JsiiCount], int]

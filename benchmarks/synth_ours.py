@@ -17,6 +17,7 @@ from resilient_constructs import (
     Handler,
     KinesisBisectConsumer,
     OnCall,
+    ParallelWork,
     QueueStore,
     ResilientFunction,
     Route,
@@ -79,6 +80,11 @@ def _workflow(scope: Construct, name: str, on_call: OnCall) -> None:
     BreakerWorkflow(scope, name, work=work, downstream=ocr, on_call=on_call)
 
 
+def _batches(scope: Construct, name: str, on_call: OnCall) -> None:
+    ocr, work = _called(scope)
+    ParallelWork(scope, name, work=work, downstream=ocr, on_call=on_call)
+
+
 _CALLED: dict[Construct, tuple[Downstream, Work]] = {}
 _BUSES: dict[Construct, FanOutBus] = {}
 _QUEUES: dict[Construct, sqs.Queue] = {}
@@ -112,5 +118,6 @@ ONLY: Mapping[str, Callable[[Construct, str, OnCall], None]] = {
     "FlowControlledConsumer": _consumer,
     "FanOutBus": _bus,
     "BreakerWorkflow": _workflow,
+    "ParallelWork": _batches,
     "KinesisBisectConsumer": _stream,
 }
