@@ -1,9 +1,9 @@
 """Fetches the records that Lambda gave up into the poison store: its on-failure destination has none of them.
 
 Lambda gives records up when the process that handled them died each time (a crash, no memory, a timeout that
-nothing could interrupt), or when they got too old. This is the handler of the queue that is told of it, in
-mode ``messages``: a message is done once all its records are kept, and what the stream no longer has is told
-and kept as a position.
+nothing could interrupt), when the function raised or gave them back each time, or when they got too old. This
+is the handler of the queue that is told of it, in mode ``messages``: a message is done once all its records
+are kept, and what the stream no longer has is told and kept as a position.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from .streams.records import StreamRecord, read_record
 
 __all__ = ["Resolver", "resolve"]
 
-_CRASHED = "the process that handled it died, or did not end in time, each time"
 _TOO_LATE = "Lengthen the stream's retention, or shorten the way to it"
 _AGED = "it got older than the event source mapping's maximum record age before it was done"
 
@@ -42,6 +41,8 @@ class Resolver:
     :param ranges: where they are read
     :param poison: where they are kept
     :param emit: takes a record about those that are lost
+    :param parked_table: the table in which the consumer parks keys. A record may be given up after its key
+        was parked and before it was kept, and whoever replays it has to free that
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class Resolver:
         poison: PoisonStore,
         function_name: str,
         emit: Callable[[str, Mapping[str, Any], str], None],
+        parked_table: str | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._ranges = ranges
         self._poison = poison
         self._function_name = function_name
         self._emit = emit
+        self._parked_table = parked_table
         self._clock = clock
 
     def resolve(self, body: Any, call: Call) -> None:
@@ -86,13 +89,14 @@ class Resolver:
             entry_of(
                 record,
                 discarded.kind,
-                reason=_AGED if discarded.kind == "AGED" else _CRASHED,
+                reason=_AGED if discarded.kind == "AGED" else _given_up(discarded),
                 stored_at=self._now(),
                 error=discarded.condition or None,
                 strikes=discarded.invocations,
                 function_name=self._function_name,
                 request_id=call.request_id,
                 correlation_id=call.correlation_id,
+                parked_table=self._parked_table,
             )
         )
 
@@ -148,6 +152,17 @@ class Resolver:
         return f"{at}.{int(wall * 1000) % 1000:03d}Z"
 
 
+def _given_up(discarded: Discarded) -> str:
+    """Why Lambda gave a record up: it tells that it tried, not why that was for nothing. Likeliest first."""
+    facts = [f"about {discarded.invocations} attempts"] if discarded.invocations else []
+    facts += [f"function error: {discarded.function_error}"] if discarded.function_error else []
+    known = f" ({'; '.join(facts)})" if facts else ""
+    return (
+        f"Lambda gave it up{known}: the process that handled it died or did not end in time; or the function"
+        " raised; or gave it back each time, as it could not be kept or waited for an outage to end"
+    )
+
+
 def resolve(body: Any, call: Call) -> None:
     """The handler. Reads ``RESILIENT_STREAM``, as the function does whose records they were.
 
@@ -181,4 +196,5 @@ def _equipped(env: Mapping[str, str]) -> Resolver:
         poison=PoisonQueue(stream.poison_queue_url, stream.poison_bucket, stream.poison_prefix),
         function_name=name,
         emit=lambda status, members, counts: records.record(status, members, counts=counts),
+        parked_table=stream.parked_table,
     )

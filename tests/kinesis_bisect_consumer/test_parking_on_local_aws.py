@@ -114,7 +114,7 @@ def test_poison_its_followers_and_the_dead_are_kept_and_freed(parking: Parking) 
     """Every record is done or kept; once that is mended, a replay does the rest, in each key's order."""
     kept = parking.kept()
     kinds = Counter(str(entry.told["kind"]) for entry in kept)
-    assert kinds == {"POISON": 2, "CRASHED": 1, "PARKED": 9}
+    assert kinds == {"POISON": 2, "GIVEN_UP": 1, "PARKED": 9}
     assert {entry.key for entry in kept if entry.told["kind"] == "PARKED"} == {"k0", "k2"}
     (large,) = [entry for entry in kept if entry.stored_in is not None]
     assert large.stored_in is not None

@@ -176,7 +176,7 @@ def test_no_good_record_is_lost_and_all_poison_is_kept_whole(streamed: Streamed,
         f"{len(done) - len(good)} done twice; {courier.calls_while_down} calls into {OUTAGE:.0f} s of outage"
     )
     assert {_number(entry) for entry in entries} == POISON.keys()
-    assert {_number(one) for one in entries if one["kind"] == "CRASHED"} == {
+    assert {_number(one) for one in entries if one["kind"] == "GIVEN_UP"} == {
         number for number, kind in POISON.items() if kind == "deadly"
     }
     assert {number for number, _ in done} == good

@@ -314,7 +314,7 @@ def test_of_a_record_kept_twice_the_whole_one_is_replayed(world: World, first: b
     if first:
         world.store.store(position)
     world.keep(3, parked_table="Parked")
-    world.keep(3, kind="CRASHED")
+    world.keep(3, kind="GIVEN_UP")
     if not first:
         world.store.store(position)
     told = json.loads(world.run("show", f"{SHARD}:3").stdout)

@@ -91,16 +91,22 @@ class KeptKeys:
         self.keys: set[str] = set()
         self.broken = False
         self.waiting: list[str] = []
+        self.parked_by: dict[str, str] = {}
 
     def read(self) -> set[str]:
         """What is parked."""
         return set(self.keys)
+
+    def holds_back(self, record: StreamRecord) -> bool:
+        """Whether it comes after the one that parked its key; all do where nobody knows that one."""
+        return record.sequence > self.parked_by.get(record.key, "")
 
     def add(self, key: str, record: StreamRecord) -> None:
         """Park it, or refuse."""
         if self.broken:
             raise ConnectionError("no route to DynamoDB")
         self.keys.add(key)
+        self.parked_by[key] = record.sequence
 
     def wait(self, key: str, record: StreamRecord) -> None:
         """Note who waits, or refuse."""

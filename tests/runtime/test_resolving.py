@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from lambda_events import DEAD_LETTERS, App, KeptPoison, batch_of, sqs_record
-from resilient_runtime import Call, Reject
+from resilient_runtime import Call, Reject, resolving
 from resilient_runtime.resolving import Resolver
 from resilient_runtime.stores.stream_ranges import StreamRanges
 from resilient_runtime.streams.discarded import read_discarded
@@ -90,7 +90,7 @@ class Shard:
 class World:
     """A resolver over a shard."""
 
-    def __init__(self, shard: Shard) -> None:
+    def __init__(self, shard: Shard, parked_table: str | None = None) -> None:
         self.poison = KeptPoison()
         self.said: list[tuple[str, Mapping[str, Any]]] = []
         self.slept: list[float] = []
@@ -99,6 +99,7 @@ class World:
             poison=self.poison,
             function_name="Resolver",
             emit=lambda status, members, counts: self.said.append((status, members)),
+            parked_table=parked_table,
         )
 
     def kept(self) -> list[tuple[str, str]]:
@@ -110,7 +111,7 @@ def test_the_records_of_a_range_are_kept_whole() -> None:
     """Every record between the two positions is fetched from the stream and kept as Lambda delivers it."""
     world = World(Shard(1, 9))
     world.resolver.resolve(told(3, 5), Call())
-    assert world.kept() == [("CRASHED", "3"), ("CRASHED", "4"), ("CRASHED", "5")]
+    assert world.kept() == [("GIVEN_UP", "3"), ("GIVEN_UP", "4"), ("GIVEN_UP", "5")]
     entry = world.poison.entries[0]
     assert entry["record"]["kinesis"]["partitionKey"] == "k3"
     assert entry["record"]["eventID"] == f"{SHARD}:3"
@@ -119,7 +120,7 @@ def test_the_records_of_a_range_are_kept_whole() -> None:
     assert [status for status, _ in world.said] == ["RESOLVED"]
 
 
-def test_records_that_got_too_old_are_told_from_those_that_crashed() -> None:
+def test_records_that_got_too_old_are_told_from_those_that_were_given_up() -> None:
     """The condition that Lambda tells decides how an entry is called."""
     world = World(Shard(1, 9))
     world.resolver.resolve(told(3, 3, condition="RecordAgeExceeded"), Call())
@@ -130,9 +131,56 @@ def test_what_the_stream_has_dropped_is_told_and_kept_as_a_position() -> None:
     """Records that expired before they were fetched are not passed over in silence."""
     world = World(Shard(5, 9))
     world.resolver.resolve(told(3, 6), Call())
-    assert world.kept() == [("CRASHED", "5"), ("CRASHED", "6"), ("EXPIRED", "3")]
+    assert world.kept() == [("GIVEN_UP", "5"), ("GIVEN_UP", "6"), ("EXPIRED", "3")]
     assert world.poison.entries[-1]["records"] == 2
     assert [status for status, _ in world.said] == ["EXPIRED", "RESOLVED"]
+
+
+def test_why_lambda_gave_a_record_up_is_told_with_all_that_it_said() -> None:
+    """The reason has the number of attempts and how the last one ended, and calls nothing certain."""
+    world = World(Shard(1, 9))
+    world.resolver.resolve(told(3, 3), Call())
+    reason = world.poison.entries[0]["reason"]
+    assert "about 2 attempts; function error: Unhandled" in reason
+    causes = ("died or did not end in time", "or the function raised", "or gave it back")
+    assert sorted(causes, key=reason.index) == list(causes)
+
+
+def test_what_lambda_does_not_say_is_not_in_the_reason() -> None:
+    """An answer without an error, or a message without an answer, is told without one."""
+    world = World(Shard(1, 9))
+    returned_well, silent = told(3, 3), told(3, 3)
+    del returned_well["responseContext"]["functionError"]
+    del silent["responseContext"]
+    del silent["requestContext"]["approximateInvokeCount"]
+    world.resolver.resolve(returned_well, Call())
+    world.resolver.resolve(silent, Call())
+    first, second = (entry["reason"] for entry in world.poison.entries)
+    assert "gave it up (about 2 attempts): the process" in first
+    assert "gave it up: the process" in second
+
+
+def test_records_of_a_consumer_that_parks_name_the_table_of_its_keys() -> None:
+    """A record may be given up after its key was parked, and its replay has to free that."""
+    world = World(Shard(4, 9), parked_table="Parked")
+    world.resolver.resolve(told(3, 4), Call())
+    tables = {entry["kind"]: entry.get("parked_table") for entry in world.poison.entries}
+    assert tables == {"GIVEN_UP": "Parked", "EXPIRED": None}
+    plain = World(Shard(1, 9))
+    plain.resolver.resolve(told(3, 3), Call())
+    assert "parked_table" not in plain.poison.entries[0]
+
+
+def test_the_table_of_keys_is_the_one_of_the_functions_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deployed resolver reads from RESILIENT_STREAM, as the consumer does, whether keys are parked."""
+    shard, poison = Shard(1, 9), KeptPoison()
+    ranges = StreamRanges(sleep=lambda seconds: None, connect=shard.connect)
+    monkeypatch.setattr("resilient_runtime.stores.stream_ranges.StreamRanges", lambda **given: ranges)
+    monkeypatch.setattr("resilient_runtime.stores.poison.PoisonQueue", lambda *given: poison)
+    stream = '{"poison_queue_url":"https://queue","poison_bucket":"bucket","parked_table":"Parked"}'
+    env = {"RESILIENT_HANDLER": "a.b", "RESILIENT_MODE": "messages", "RESILIENT_STREAM": stream}
+    resolving._equipped(env).resolve(told(3, 3), Call())
+    assert poison.entries[0]["parked_table"] == "Parked"
 
 
 def test_a_range_that_is_gone_altogether_is_one_position() -> None:
@@ -147,7 +195,7 @@ def test_a_batch_that_is_told_larger_than_its_range_loses_nothing() -> None:
     """Lambda tells halves as one batch, so its count alone does not mean that records are missing."""
     world = World(Shard(1, 9))
     world.resolver.resolve(told(3, 4, count=7), Call())
-    assert world.kept() == [("CRASHED", "3"), ("CRASHED", "4")]
+    assert world.kept() == [("GIVEN_UP", "3"), ("GIVEN_UP", "4")]
 
 
 def test_throttled_reads_are_waited_out() -> None:
@@ -156,7 +204,7 @@ def test_throttled_reads_are_waited_out() -> None:
     shard.throttles = 3
     world = World(shard)
     world.resolver.resolve(told(3, 3), Call())
-    assert world.kept() == [("CRASHED", "3")]
+    assert world.kept() == [("GIVEN_UP", "3")]
     assert world.slept[:3] == [0.4, 0.8, 1.6]
 
 

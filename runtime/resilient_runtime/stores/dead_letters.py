@@ -9,7 +9,7 @@ from resilient_runtime.rejection import Rejection, compose
 
 from .refusals import code_of
 
-__all__ = ["DeadLetterQueue", "SendsMessages", "sqs_client"]
+__all__ = ["DeadLetterQueue", "SendsMessages", "refuses_content", "sqs_client"]
 
 # What SQS answers when the request itself is at fault: another attempt with the same label cannot succeed.
 _REFUSED = frozenset({"InvalidParameterValue", "InvalidMessageContents", "InvalidAttributeValue"})
@@ -77,7 +77,7 @@ class DeadLetterQueue:
         try:
             answer = client.send_message(**arguments)
         except Exception as error:
-            if not labelled or _code(error) not in _REFUSED:
+            if not labelled or not refuses_content(error):
                 raise
             # A queue may allow less than SQS does (its own MaximumMessageSize): then the bare message.
             arguments, labelled = compose(record, rejection, queue_url=self.url, labelled=False)
@@ -87,5 +87,6 @@ class DeadLetterQueue:
         return labelled
 
 
-def _code(error: Exception) -> str:
-    return code_of(error).removeprefix("AWS.SimpleQueueService.")
+def refuses_content(error: Exception) -> bool:
+    """Whether SQS refused what was to be sent, such as its size: sent again, it would be refused again."""
+    return code_of(error).removeprefix("AWS.SimpleQueueService.") in _REFUSED

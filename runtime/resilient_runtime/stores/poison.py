@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
-from resilient_runtime.rejection import MAX_BYTES
 from resilient_runtime.streams.entries import entry_text, pointer_of
 
-from .dead_letters import SendsMessages, sqs_client
+from .dead_letters import SendsMessages, refuses_content, sqs_client
 
 __all__ = ["PoisonQueue", "PutsObjects", "s3_client"]
+
+_MESSAGE = 256 * 1024
+"""Bytes from which an entry is an object. SQS takes four times as much, but not into each of its queues: many
+were made with a MaximumMessageSize of 262,144 bytes, which was the most until 2025. An entry is a message's
+body alone, without attributes, which would count, too.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
+"""
 
 
 class PutsObjects(Protocol):
@@ -59,15 +65,29 @@ class PoisonQueue:
         :raises Exception: whatever a client raises; the entry is then not known to be kept
         """
         body = entry_text(entry)
-        if len(body) > MAX_BYTES:
-            key = self.prefix + key_of(entry)
-            if self._objects is None:
-                self._objects = self._connect_bucket()
-            # First the object: a pointer to nothing would be a lost record that looks like a kept one.
-            self._objects.put_object(
-                Bucket=self.bucket, Key=key, Body=body.encode(), ContentType="application/json"
-            )
-            body = entry_text(pointer_of(entry, self.bucket, key))
+        if len(body) >= _MESSAGE:
+            self._send(self._put(entry, body))
+            return
+        try:
+            self._send(body)
+        except Exception as error:
+            if not refuses_content(error):
+                raise
+            # A queue may allow less still; the pointer is as small as a message can be.
+            self._send(self._put(entry, body))
+
+    def _put(self, entry: Mapping[str, Any], body: str) -> str:
+        """Keep an entry as an object; the message that points at it."""
+        key = self.prefix + key_of(entry)
+        if self._objects is None:
+            self._objects = self._connect_bucket()
+        # First the object: a pointer to nothing would be a lost record that looks like a kept one.
+        self._objects.put_object(
+            Bucket=self.bucket, Key=key, Body=body.encode(), ContentType="application/json"
+        )
+        return entry_text(pointer_of(entry, self.bucket, key))
+
+    def _send(self, body: str) -> None:
         if self._queue is None:
             self._queue = self._connect_queue()
         answer = self._queue.send_message(QueueUrl=self.queue_url, MessageBody=body)

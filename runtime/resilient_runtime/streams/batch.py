@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from resilient_runtime.batch_budget import BatchBudget
 from resilient_runtime.call import Boundary, Call
 from resilient_runtime.in_progress import InProgress
+from resilient_runtime.interruption import DeadlineExceeded, timed_out
 from resilient_runtime.lifecycle import Guard, Remaining, kept_ms
 from resilient_runtime.rare_records import RareRecords
 from resilient_runtime.settings import DownstreamSettings
@@ -35,6 +36,10 @@ class ParkedKeys(Protocol):
 
     def read(self) -> set[str]:
         """The keys that are parked now; raises when that cannot be known."""
+        ...
+
+    def holds_back(self, record: StreamRecord) -> bool:
+        """Whether the record comes after the one that parked its key, as it was last read."""
         ...
 
     def add(self, key: str, record: StreamRecord) -> None:
@@ -198,20 +203,33 @@ class _Effects:
 
     def read_parked(self) -> set[str]:
         """Which keys wait. A batch that failed at once would use up its retries while the table is away."""
-        if self._parked_keys is None:
+        parked_keys, guard = self._parked_keys, self._batch._guard
+        if parked_keys is None:
             return set()
         seconds, is_told = FIRST_PAUSE, False
         while True:
             try:
-                return self._parked_keys.read()
-            except Exception as error:
+                try:
+                    guard.enter()
+                    parked = parked_keys.read()
+                finally:
+                    guard.leave()
+            except (Exception, DeadlineExceeded) as error:
                 if not is_told:
                     is_told = True
                     first = self._records[0]
                     call = self._batch._attempts.plain([first], *self._invocation)
                     self._batch._keeping.refused(first, call, error, "read")
                 if not self.pause(seconds):
+                    if isinstance(error, DeadlineExceeded):
+                        raise timed_out(error) from error
                     raise
+            else:
+                if not parked:
+                    return set()
+                # Poison is parked before it is kept, so the one that parked its key may be nowhere else.
+                firsts = {record.key: record for record in reversed(self._records)}
+                return {key for key in parked if key in firsts and parked_keys.holds_back(firsts[key])}
             seconds = min(seconds * 2, LONGEST_PAUSE)
 
     def attempt(self, positions: Sequence[int]) -> Sight:
@@ -228,28 +246,37 @@ class _Effects:
         if self._is_replayed:
             # Stored anew it would be out of the way of its followers, which are replayed with it.
             return False
-        parked_keys = self._parked_keys
-        if parked_keys is not None:
-            try:
-                parked_keys.add(record.key, record)
-            except Exception as error:  # noqa: BLE001  not parked, so not kept either: its followers would pass
-                self._batch._keeping.refused(record, call, error, "park")
-                return False
-        return self._batch._keeping.poison(record, call, sight, strikes)
+        # What is not parked is not kept either: its followers would pass.
+        return self._noted(record, call, lambda keys: keys.add(record.key, record)) and (
+            self._batch._keeping.poison(record, call, sight, strikes)
+        )
 
     def park(self, position: int) -> bool:
         if self._is_over():
             return False
         record = self._records[position]
         call = self._batch._attempts.plain([record], *self._invocation)
-        parked_keys = self._parked_keys
-        if parked_keys is not None:
+        # Its key may be free again, which is known the next time.
+        return self._noted(record, call, lambda keys: keys.wait(record.key, record)) and (
+            self._batch._keeping.park(record, call)
+        )
+
+    def _noted(self, record: StreamRecord, call: Call, note: Callable[[ParkedKeys], None]) -> bool:
+        """Whether the table of parked keys has it, where there is one."""
+        if self._parked_keys is None:
+            return True
+        guard = self._batch._guard
+        try:
             try:
-                parked_keys.wait(record.key, record)
-            except Exception as error:  # noqa: BLE001  its key may be free again, which is known the next time
-                self._batch._keeping.refused(record, call, error, "park")
-                return False
-        return self._batch._keeping.park(record, call)
+                # A table that does not answer must not cost the batch what it has done.
+                guard.enter()
+                note(self._parked_keys)
+            finally:
+                guard.leave()
+        except (Exception, DeadlineExceeded) as error:  # noqa: BLE001  whatever kept it from being written
+            self._batch._keeping.refused(record, call, error, "park")
+            return False
+        return True
 
     def _is_over(self) -> bool:
         """Whether the time to answer has come; records that are parked take time, too."""

@@ -27,7 +27,9 @@ class Discarded(NamedTuple):
     :param last: the last record's
     :param records: how many records Lambda says there are. A batch that was halved may be told as one
     :param condition: why, in AWS's words: ``RetryAttemptsExhausted``, …
-    :param invocations: how often the function was called with them, about
+    :param invocations: how often the function was called with them, about; 0 where AWS does not say
+    :param function_error: how the last call ended, in AWS's words: ``Unhandled``; empty where it returned, or
+        AWS does not say
     :param arrived: when the first of them came, in AWS's words
     """
 
@@ -38,6 +40,7 @@ class Discarded(NamedTuple):
     records: int
     condition: str
     invocations: int
+    function_error: str
     arrived: str
 
     @property
@@ -48,7 +51,7 @@ class Discarded(NamedTuple):
     @property
     def kind(self) -> Kind:
         """How the poison store calls them."""
-        return "AGED" if _TOO_OLD in self.condition else "CRASHED"
+        return "AGED" if _TOO_OLD in self.condition else "GIVEN_UP"
 
 
 def read_discarded(body: Any) -> Discarded:
@@ -58,7 +61,7 @@ def read_discarded(body: Any) -> Discarded:
     """
     told = body if isinstance(body, Mapping) else {}
     where = told.get(_KINESIS) or told.get(_DYNAMODB)
-    context = told.get("requestContext")
+    context, answer = told.get("requestContext"), told.get("responseContext")
     try:
         if not isinstance(where, Mapping) or not isinstance(context, Mapping):
             raise KeyError(f"{_KINESIS} or {_DYNAMODB}")  # noqa: TRY301
@@ -70,6 +73,7 @@ def read_discarded(body: Any) -> Discarded:
             records=int(where.get("batchSize", 1)),
             condition=str(context.get("condition", "")),
             invocations=int(context.get("approximateInvokeCount", 0)),
+            function_error=str((answer if isinstance(answer, Mapping) else {}).get("functionError") or ""),
             arrived=str(where.get("approximateArrivalOfFirstRecord", "")),
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -5,9 +5,9 @@ delivered it.
 
 ===================  ======================================================================================
 ``version``          1
-``kind``             POISON (it failed), PARKED (it came after poison of its key), CRASHED (the process died
-                     of it), AGED (it got too old), EXPIRED (the stream had dropped it before anybody could
-                     read it: positions alone)
+``kind``             POISON (it failed), PARKED (it came after poison of its key), GIVEN_UP (Lambda passed it:
+                     its process died, mostly), AGED (it got too old), EXPIRED (the stream had
+                     dropped it before anybody could read it: positions alone)
 ``stream``           the stream's ARN
 ``shard``            the shard's id
 ``sequence_number``  the record's; with the shard it names the record
@@ -32,7 +32,7 @@ from .records import StreamRecord
 
 __all__ = ["VERSION", "Kind", "entry_of", "entry_text", "pointer_of"]
 
-Kind = Literal["POISON", "PARKED", "CRASHED", "AGED", "EXPIRED"]
+Kind = Literal["POISON", "PARKED", "GIVEN_UP", "AGED", "EXPIRED"]
 
 VERSION = 1
 _POINTED_AT = (

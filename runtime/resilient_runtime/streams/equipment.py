@@ -42,7 +42,12 @@ def stream_batch(
     :param parked_keys: instead of the table that they name
     """
     if parked_keys is None and settings.parked_table is not None:
-        parked_keys = DynamoDBParkedKeys(settings.parked_table, clock=lines.clock)
+        parked_keys = DynamoDBParkedKeys(
+            settings.parked_table,
+            clock=lines.clock,
+            sleep=sleep,
+            left=lambda: guard.left() - guard.margin,
+        )
     return StreamBatch(
         function,
         poison=poison
