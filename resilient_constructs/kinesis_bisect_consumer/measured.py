@@ -33,9 +33,10 @@ class MeasuredStreamConsumer(Construct):
         self._source.let_write(grantee)
 
     def grant_replay(self, grantee: iam.IGrantable) -> None:
-        """Let ``grantee`` use ``resilient poison`` here: look, replay to the stream or the handler, discard.
+        """Let ``grantee`` use ``resilient poison`` here: look, replay, discard, free a key.
 
-        Naming the queue (``--queue``) needs no leave to list all queues of the account.
+        The queue, and to free a key the table, have to be named then (``--queue``, ``--table``): to find the
+        only one there is, all of the account would have to be listed.
         """
         self._store.let_replay(grantee)
         self.function.grant_invoke(grantee)

@@ -84,6 +84,7 @@ class PoisonStore:
             "sqs:ChangeMessageVisibility",
             "sqs:DeleteMessage",
             "sqs:GetQueueAttributes",
+            "sqs:GetQueueUrl",
         )
         queue_key = queues.facts_of(self.queue).key
         if queue_key is not None:
@@ -93,10 +94,16 @@ class PoisonStore:
             actions=["s3:GetObject", "s3:DeleteObject"],
             resource_arns=[self.bucket.arn_for_objects(f"{self.prefix}*")],
         )
+        # Who may not list the bucket is told of an object that is gone that access is denied. No condition on
+        # the prefix: a request for an object has none, so it would never hold.
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+        iam.Grant.add_to_principal(
+            grantee=grantee, actions=["s3:ListBucket"], resource_arns=[self.bucket.bucket_arn]
+        )
         if self.bucket.encryption_key is not None:
             self.bucket.encryption_key.grant(grantee, "kms:Decrypt")
         if self.parked_keys is not None:
-            self.parked_keys.grant(grantee, "dynamodb:DeleteItem", "dynamodb:UpdateItem")
+            self.parked_keys.grant(grantee, "dynamodb:DeleteItem", "dynamodb:Scan", "dynamodb:UpdateItem")
             _use_key_of(self.parked_keys, grantee)
 
 

@@ -9,19 +9,27 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from resilient_runtime.streams.records import REPLAYED
 
-from .poison import Entry, PoisonStore, by_key
+from .errors import OperateError, refusal
+from .parked import ParkedTables
+from .poison import PoisonStore
+from .poison_entries import Entry, by_key
+from .removal import Removal
 
-__all__ = ["Replayed", "ToHandler", "ToStream", "replay"]
+__all__ = ["SEEN", "Replayed", "ToHandler", "ToStream", "replay"]
 
 _GONE = "the stream had dropped it: only its position is known"
 _NO_OBJECT = "the bucket has it no more: only its position is known"
 _BEHIND = "an earlier record of its key stays"
+SEEN = (
+    "it could not be hidden any longer, so others may have it by now: this took too long, or somebody else is"
+    " at work on it. Run the same command again"
+)
 _AT_ONCE = 100
 _MOST_BYTES = 5_000_000
 """An invocation's payload: 6 MB, with room for what is around the records.
@@ -44,52 +52,78 @@ class Target(Protocol):
     """Where records are done again."""
 
     def take(self, entries: Sequence[Entry]) -> tuple[int, str]:
-        """How many of these, from the first on, were taken; and what kept the next one from it."""
+        """How many of these, from the first on, one step took; and what kept the next one from it."""
         ...
 
 
-def replay(store: PoisonStore, entries: Sequence[Entry], target: Target) -> list[Replayed]:
-    """Do records again, and remove from the store what was taken.
+def replay(
+    store: PoisonStore, removal: Removal, entries: Sequence[Entry], target: Target
+) -> Iterator[Replayed]:
+    """Do records again, and remove from the store what was taken; tells of each as soon as it is known.
+
+    Before each step all that is still to be done is hidden for as long as one may take. A key of which that
+    is refused is left alone: others may have seen its records by then.
 
     :param entries: taken from the store. Those that stay are not put back here
     """
-    results: list[Replayed] = []
     for _, of_key in by_key(entries):
-        whole = [entry for entry in of_key if entry.record is not None]
-        gone = [entry for entry in of_key if entry.record is None]
-        results += [Replayed(entry=entry, problem=_NO_OBJECT if entry.stored_in else _GONE) for entry in gone]
-        count, problem = 0, ""
-        while count < len(whole) and not problem:
-            taken, problem = target.take(whole[count:])
-            for entry in whole[count : count + taken]:
-                store.remove(entry)
-                results.append(Replayed(entry=entry))
-            count += taken
-        for at, entry in enumerate(whole[count:]):
-            results.append(Replayed(entry=entry, problem=_BEHIND if at else problem))
-    return results
+        gone = [entry for entry in of_key if entry.is_gone]
+        yield from (Replayed(entry=entry, problem=_NO_OBJECT if entry.stored_in else _GONE) for entry in gone)
+        left, problem = [entry for entry in of_key if not entry.is_gone], ""
+        while left and not problem:
+            count, problem = _step(store, left, target)
+            done, left = left[:count], left[count:]
+            kept = _removed(removal, done) if done else ""
+            yield from (Replayed(entry=one, problem=kept if removal.is_left(one) else None) for one in done)
+            problem = problem or (_BEHIND if kept else "")
+        for at, entry in enumerate(left):
+            yield Replayed(entry=entry, problem=_BEHIND if at else problem)
 
 
-@dataclass(frozen=True, kw_only=True)
+def _step(store: PoisonStore, left: Sequence[Entry], target: Target) -> tuple[int, str]:
+    if left[0].unreadable:
+        return 0, left[0].unreadable
+    try:
+        if store.hold(left):
+            return 0, SEEN
+    except OperateError as error:
+        return 0, str(error)
+    readable = next((at for at, entry in enumerate(left) if entry.unreadable), len(left))
+    return target.take(left[:readable])
+
+
+def _removed(removal: Removal, done: Sequence[Entry]) -> str:
+    try:
+        return removal.remove(done)
+    except OperateError as error:
+        return f"it is done, but could not be taken out, so it may be done once more: {error}"
+
+
+@dataclass(kw_only=True)
 class ToStream:
     """Puts records into the stream that they came from.
 
     :param client: of Kinesis
+    :param keys: which keys wait
     """
 
     client: Any
+    keys: ParkedTables
+    _after: dict[tuple[str, str], str] = field(default_factory=dict, init=False)
 
     def take(self, entries: Sequence[Entry]) -> tuple[int, str]:
         """One after the other, each ordered after the one before.
 
         https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecord.html
         """
-        after: dict[str, str] = {}
-        for at, entry in enumerate(entries):
+        some = entries[:_AT_ONCE]
+        for at, entry in enumerate(some):
             said = (entry.record or {}).get("kinesis")
             if said is None:
                 return at, "a table's stream takes no records: replay it to the handler (--to handler)"
-            if entry.told.get("parked_table"):
+            after = self._after.get(entry.whose)
+            more = {} if after is None else {"SequenceNumberForOrdering": after}
+            if self.keys.of([entry]) is not None:
                 # Behind what is in the stream, it would be parked once more, or be overtaken.
                 return at, "its key is parked: replay it to the handler (--to handler)"
             try:
@@ -97,12 +131,12 @@ class ToStream:
                     StreamARN=entry.told["stream"],
                     Data=base64.b64decode(said["data"]),
                     PartitionKey=said["partitionKey"],
-                    **after,
+                    **more,
                 )
             except Exception as error:  # noqa: BLE001  told, and the record stays
-                return at, f"{type(error).__name__}: {error}"
-            after = {"SequenceNumberForOrdering": answer["SequenceNumber"]}
-        return len(entries), ""
+                return at, refusal(f"kinesis:PutRecord on {entry.told['stream']}", error)
+            self._after[entry.whose] = answer["SequenceNumber"]
+        return len(some), ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +161,7 @@ class ToHandler:
             answer = self.client.invoke(FunctionName=self.function, Payload=json.dumps(event).encode())
             said = json.loads(answer["Payload"].read() or b"null")
         except Exception as error:  # noqa: BLE001  told, and the records stay
-            return 0, f"{type(error).__name__}: {error}"
+            return 0, refusal(f"lambda:InvokeFunction on {self.function}", error)
         if answer.get("FunctionError"):
             return 0, f"the function failed: {str(said)[:300]}"
         return _passed(batch, said)

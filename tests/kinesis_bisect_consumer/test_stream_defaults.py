@@ -159,9 +159,11 @@ def test_whoever_replays_may_take_out_put_back_and_call(template: assertions.Tem
         "lambda:InvokeFunction",
         "s3:DeleteObject",
         "s3:GetObject",
+        "s3:ListBucket",
         "sqs:ChangeMessageVisibility",
         "sqs:DeleteMessage",
         "sqs:GetQueueAttributes",
+        "sqs:GetQueueUrl",
         "sqs:ReceiveMessage",
     }
     assert '"*"' not in "".join(may.values())

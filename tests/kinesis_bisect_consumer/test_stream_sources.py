@@ -157,6 +157,15 @@ def test_parking_makes_a_table_of_the_keys_that_wait(stack: Stack, make: Make) -
     assert "parked_table" in str(function["Environment"]["Variables"]["RESILIENT_STREAM"])
 
 
+def test_whoever_replays_may_look_at_parked_keys_move_them_on_and_free_them(stack: Stack, make: Make) -> None:
+    """The grant to replay has what ``resilient poison`` calls on the table, and no more."""
+    person = iam.Role(stack, "Person", assumed_by=iam.AccountRootPrincipal())
+    make(on_poison="park").grant_replay(person)
+    may = allowed(assertions.Template.from_stack(stack), "Person")
+    on_table = {action for action in may if action.startswith("dynamodb:")}
+    assert on_table == {"dynamodb:DeleteItem", "dynamodb:Scan", "dynamodb:UpdateItem"}
+
+
 def test_the_store_can_be_handed_in(stack: Stack, make: Make) -> None:
     """Queue, bucket and table of yours are used, none is made, and objects have the consumer's prefix."""
     queue, bucket = sqs.Queue(stack, "Poison"), s3.Bucket(stack, "Large")

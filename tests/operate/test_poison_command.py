@@ -2,133 +2,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
-from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
-from resilient_runtime.stores.parked_keys import DynamoDBParkedKeys
-from resilient_runtime.stores.poison import PoisonQueue
-from resilient_runtime.streams.entries import Kind, entry_of
-from resilient_runtime.streams.records import read_record
-from typer.testing import CliRunner, Result
+from poison_world import SHARD, STREAM, World
 
 from resilient_constructs.operate import poison_command
-
-STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"
-SHARD = "shardId-000000000000"
-
-
-class FakeLambda:
-    """A function that answers as it is told, and keeps what it was invoked with."""
-
-    def __init__(self) -> None:
-        self.events: list[dict[str, Any]] = []
-        self.gives_back: set[str] = set()
-        self.fails = False
-
-    def invoke(self, **arguments: Any) -> dict[str, Any]:
-        """See boto3."""
-        event = json.loads(arguments["Payload"])
-        self.events.append(event)
-        numbers = [record["kinesis"]["sequenceNumber"] for record in event["Records"]]
-        failures = [{"itemIdentifier": one} for one in numbers if one in self.gives_back][:1]
-        said = json.dumps({"batchItemFailures": failures}).encode()
-        more = {"FunctionError": "Unhandled"} if self.fails else {}
-        return {"Payload": _Body(said), **more}
-
-
-class _Body:
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def read(self) -> bytes:
-        return self._content
-
-
-class World:
-    """An account with a stream and a poison store, and the command."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.sqs = boto3.client("sqs", region_name="eu-west-1")
-        self.s3 = boto3.client("s3", region_name="eu-west-1")
-        self.kinesis = boto3.client("kinesis", region_name="eu-west-1")
-        self.dynamodb = boto3.client("dynamodb", region_name="eu-west-1")
-        self.function = FakeLambda()
-        self.url = self.sqs.create_queue(QueueName="Shop-OrdersPoisonQueue1A2B")["QueueUrl"]
-        self.s3.create_bucket(Bucket="poison", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-        self.kinesis.create_stream(StreamName="orders", ShardCount=1)
-        self.dynamodb.create_table(
-            TableName="Parked",
-            KeySchema=[{"AttributeName": "name", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "name", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        self.store = PoisonQueue(
-            self.url, "poison", connect_queue=lambda: self.sqs, connect_bucket=lambda: self.s3
-        )
-        clients = {
-            "sqs": self.sqs,
-            "s3": self.s3,
-            "kinesis": self.kinesis,
-            "dynamodb": self.dynamodb,
-            "lambda": self.function,
-        }
-        monkeypatch.setattr(poison_command, "_connect", clients.__getitem__)
-
-    def keep(
-        self, sequence: int, key: str = "k", *, kind: Kind = "POISON", size: int = 0, **more: Any
-    ) -> None:
-        """Store a record as the runtime does."""
-        record = read_record(
-            {
-                "kinesis": {
-                    "partitionKey": key,
-                    "sequenceNumber": str(sequence),
-                    "data": base64.b64encode(b"x" * size or str(sequence).encode()).decode(),
-                    "approximateArrivalTimestamp": 1_800_000_000.0,
-                },
-                "eventSource": "aws:kinesis",
-                "eventID": f"{SHARD}:{sequence}",
-                "eventSourceARN": STREAM,
-            }
-        )
-        entry = entry_of(
-            record, kind, reason="it failed again, alone", stored_at="2027-01-15T08:00:00.000Z", **more
-        )
-        self.store.store(entry)
-
-    def run(self, *words: str) -> Result:
-        """``resilient poison …``."""
-        return CliRunner().invoke(poison_command.poison, list(words))
-
-    def ids(self) -> list[str]:
-        """What is in the store now, as the command lists it."""
-        lines = self.run("list", "--json").stdout.splitlines()
-        return [json.loads(line)["id"].rpartition(":")[2] for line in lines]
-
-    def streamed(self) -> list[str]:
-        """What is in the stream."""
-        iterator = self.kinesis.get_shard_iterator(
-            StreamName="orders", ShardId=SHARD, ShardIteratorType="TRIM_HORIZON"
-        )["ShardIterator"]
-        return [one["Data"].decode() for one in self.kinesis.get_records(ShardIterator=iterator)["Records"]]
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """An empty account."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "eu-west-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.setattr("resilient_constructs.operate.poison._WAIT_SECONDS", 0)
-    with mock_aws():
-        yield World(monkeypatch)
 
 
 def test_records_are_listed_in_the_order_of_their_keys(world: World) -> None:
@@ -205,30 +83,19 @@ def test_a_position_without_its_record_cannot_be_replayed(world: World) -> None:
 
 def test_a_parked_key_goes_on_when_all_of_it_is_replayed(world: World) -> None:
     """After the last record of a parked key was done again, the key is no longer parked."""
-    keys = DynamoDBParkedKeys("Parked", connect=lambda: world.dynamodb)
-    poison = read_record(
-        {
-            "kinesis": {"partitionKey": "k", "sequenceNumber": "1", "data": ""},
-            "eventSource": "aws:kinesis",
-            "eventID": f"{SHARD}:1",
-            "eventSourceARN": STREAM,
-        }
-    )
-    keys.add("k", poison)
-    keys.wait("k", poison._replace(sequence="12"))
-    world.keep(1, parked_table="Parked")
-    world.keep(12, kind="PARKED", parked_table="Parked")
-    assert keys.read() == {"k"}
+    world.park(1, 12)
+    assert world.parked() == {"k"}
     world.run("replay", f"{SHARD}:1", "--to", "handler", "--function", "Orders")
-    assert keys.read() == {"k"}
+    assert world.parked() == {"k"}
     result = world.run("replay", "--all", "--to", "handler", "--function", "Orders")
     assert result.exit_code == 0, result.output
-    assert keys.read() == set()
+    assert world.parked() == set()
+    assert world.ids() == []
 
 
 def test_a_parked_key_is_not_replayed_to_the_stream(world: World) -> None:
     """Behind what is in the stream its records would be overtaken, so they stay and it is said why."""
-    world.keep(1, parked_table="Parked")
+    world.park(1)
     result = world.run("replay", "--all", "--to", "stream")
     assert result.exit_code == 1
     assert "its key is parked" in result.output
@@ -236,24 +103,26 @@ def test_a_parked_key_is_not_replayed_to_the_stream(world: World) -> None:
     assert world.ids() == ["1"]
 
 
+def test_a_record_whose_key_goes_on_is_replayed_to_the_stream(world: World) -> None:
+    """Where keys can be parked, but this one is not, a record comes behind what is in the stream."""
+    world.keep(1, parked_table="Parked")
+    assert world.run("replay", "--all", "--to", "stream").exit_code == 0
+    assert world.streamed() == ["1"]
+    assert world.ids() == []
+
+
 def test_a_key_stays_parked_when_a_record_was_kept_behind_it_meanwhile(world: World) -> None:
     """A record that was parked after the store was read is not overtaken by those that follow it."""
-    keys = DynamoDBParkedKeys("Parked", connect=lambda: world.dynamodb)
-    world.keep(1, parked_table="Parked")
-    record = read_record(
-        {
-            "kinesis": {"partitionKey": "k", "sequenceNumber": "20", "data": ""},
-            "eventSource": "aws:kinesis",
-            "eventID": f"{SHARD}:20",
-            "eventSourceARN": STREAM,
-        }
-    )
-    keys.add("k", record)
-    keys.wait("k", record)
+    world.park(1)
+    world.keys.wait("k", world.record(20))
     result = world.run("replay", "--all", "--to", "handler", "--function", "Orders")
     assert result.exit_code == 1
-    assert "stays parked" in result.output
-    assert keys.read() == {"k"}
+    assert f"it waits for {SHARD}:20, which was not here" in result.output
+    assert world.parked() == {"k"}
+    assert world.ids() == []
+    world.keep(20, kind="PARKED", parked_table="Parked")
+    assert world.run("replay", "--all", "--to", "handler", "--function", "Orders").exit_code == 0
+    assert world.parked() == set()
 
 
 def test_discarding_needs_a_reason_and_prints_what_is_lost(world: World) -> None:

@@ -44,6 +44,7 @@ _POINTED_AT = (
     "partition_key",
     "arrived_at",
     "reason",
+    "parked_table",
     "stored_at",
 )
 
