@@ -190,7 +190,9 @@ def mixed_world(
     return ShardWorld(keys, handle, chunk=chunk, parks=parks, pauses=100_000, convinced_after=12)
 
 
-HANDS = st.one_of(st.just({}), st.dictionaries(st.integers(0, 119), st.integers(1, 6), max_size=8))
+HANDS: st.SearchStrategy[dict[int, int]] = st.one_of(
+    st.just({}), st.dictionaries(st.integers(0, 119), st.integers(1, 6), max_size=8)
+)
 
 
 def behind_poison(world: ShardWorld) -> set[int]:
