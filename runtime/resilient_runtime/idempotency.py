@@ -12,6 +12,7 @@ https://docs.aws.amazon.com/powertools/python/latest/utilities/idempotency/
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -20,6 +21,7 @@ from typing import Any, cast
 
 from .call import Call
 from .interruption import DeadlineExceeded
+from .not_begun import NotBegun
 from .rare_records import RareRecords
 from .settings import IdempotencySettings
 from .unfinished import refuse_unfinished
@@ -27,28 +29,43 @@ from .unfinished import refuse_unfinished
 __all__ = ["BeingHandled", "NotRemembered", "make_idempotent"]
 
 _BEING_HANDLED = (
-    "this message is being handled by another environment, so it was returned to its queue and nothing is "
-    "lost: it comes again after the visibility timeout, and is done then if the other one completed it"
+    "another environment is at work on it, or was stopped at it a moment ago, so the handler was not called "
+    "and nothing is lost: it is tried again, and is done then if the other one completed it"
 )
 _NOT_BEGUN = (
-    "the table that remembers which messages are done could not be asked, so the handler was not called and "
-    "the message was returned to its queue"
+    "the table that remembers what is done could not be asked, so the handler was not called and nothing is "
+    "lost: it is tried again"
 )
 _NOT_NOTED = (
-    "The handler completed the message, which is deleted from its queue, but the table does not know it: if "
-    "SQS delivers it once more, after this invocation's time, the handler runs again."
+    "The handler completed it, so it counts as done, but the table does not know it: should it be delivered "
+    "once more, after this invocation's time, the handler runs again."
 )
 _NOT_CLEARED = (
-    "The handler failed, and the table still says that it is at work: the message can be handled again after "
-    "this invocation's time."
+    "The handler failed, and the table still says that it is at work: it can be handled again after this "
+    "invocation's time."
 )
 
 
-class BeingHandled(Exception):  # noqa: N818  a state of affairs, and nobody's error
-    """Another environment is at work on this message, or was killed at it and still has time left."""
+_AT_ONCE, _LOOKS_AGAIN = 0.1, 2.0
+"""Seconds after which it is looked at again, at least and at most; each look is a write."""
 
 
-class NotRemembered(Exception):  # noqa: N818  like Reject, it reads as a statement
+class BeingHandled(NotBegun):
+    """Another environment is at work on this message, or was killed at it and still has time left.
+
+    :param ends_in: seconds until whoever is at work on it cannot be any more. Default: nobody knows
+    """
+
+    is_of_this_alone = True
+
+    def __init__(self, text: str = "", *, ends_in: float | None = None) -> None:
+        super().__init__(text)
+        # Whoever is alive may end at any time. Of whoever is dead the mark ends with its invocation's time,
+        # hardly before that of the next one: so not a moment later.
+        self.retry_after = _LOOKS_AGAIN if ends_in is None else min(max(ends_in, _AT_ONCE), _LOOKS_AGAIN)
+
+
+class NotRemembered(NotBegun):
     """The table could not be asked, so the handler was not called."""
 
 
@@ -105,7 +122,8 @@ def make_idempotent(
         except _Failed:
             pass  # whatever the handler raised is raised below, without the way it took through Powertools
         except IdempotencyAlreadyInProgressError as error:
-            raise BeingHandled(f"{_BEING_HANDLED} (idempotency key {call.idempotency_key})") from error
+            text = f"{_BEING_HANDLED} (idempotency key {call.idempotency_key})"
+            raise BeingHandled(text, ends_in=_ends_in(error)) from error
         except Exception as error:
             if not attempt.began:
                 raise NotRemembered(f"{_NOT_BEGUN}. {_explain(error, settings.table_name)}") from error
@@ -113,6 +131,9 @@ def make_idempotent(
             members = _about(call) | {"error": _explain(error, settings.table_name), "remedy": remedy}
             _tell(records, "NOT_REMEMBERED", members, counts="NotRemembered")
         except DeadlineExceeded as error:
+            if not attempt.began:
+                # It struck while the table did not answer: the handler must not be blamed for that.
+                raise NotRemembered(f"{_NOT_BEGUN}. {_explain(error, settings.table_name)}") from error
             if not attempt.completed:
                 raise
             # The work is done and only its note is missing: deleted, the message comes least often again.
@@ -177,6 +198,13 @@ class _Context:
         return 0 if call is None else max(0, call.remaining_ms())
 
 
+def _ends_in(error: BaseException) -> float | None:
+    """Seconds until a mark ends, by the clock that Powertools reads; None where it does not say."""
+    found = getattr(error.__context__, "old_data_record", None)
+    at = getattr(found, "in_progress_expiry_timestamp", None)
+    return None if at is None else float(at) / 1000 - time.time()
+
+
 def _about(call: Call) -> dict[str, Any]:
     return {
         "correlation_id": call.correlation_id,
@@ -198,7 +226,7 @@ def _explain(error: BaseException, table: str) -> str:
     cause = error.__cause__ or error
     said = said_by(cause) if isinstance(cause, Exception) else str(cause)
     code = code_of(cause) if isinstance(cause, Exception) else ""
-    return f"Table {table!r}: {said}. {_REMEDIES.get(code, 'The message is tried again')}"
+    return f"Table {table!r}: {said}. {_REMEDIES.get(code, 'It is tried again')}"
 
 
 _REMEDIES = {
@@ -207,10 +235,10 @@ _REMEDIES = {
     "ConnectTimeoutError": "In a VPC, DynamoDB needs a gateway endpoint in the route tables of the "
     "function's subnets",
     "ProvisionedThroughputExceededException": "Its writes are throttled: bill it per request, or raise its "
-    "capacity to two writes for each message",
+    "capacity to two writes for each message or record",
     "ResourceNotFoundException": "There is no such table in this account and region: deploy the function "
     "again",
-    "ThrottlingException": "Its writes are throttled: the message is tried again; should it last, look at "
+    "ThrottlingException": "Its writes are throttled: it is tried again; should that last, look at "
     "the table's warm throughput",
     "ValidationException": "It must have the partition key 'id', a string, and no sort key",
 }

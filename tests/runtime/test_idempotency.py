@@ -221,6 +221,19 @@ def test_a_message_in_the_hands_of_another_environment_is_returned(deliveries: D
     assert deliveries.ran == [key]
 
 
+@pytest.mark.parametrize(("remaining", "least", "most"), [(1_500, 0.1, 1.5), (60_000, 2.0, 2.0)])
+def test_a_mark_tells_when_it_ends(
+    deliveries: Deliveries, key: str, remaining: int, least: float, most: float
+) -> None:
+    """Who finds a message in other hands looks again when those have no time left, and within two seconds."""
+    with pytest.raises(DeadlineExceeded):
+        deliveries.deliver(key, DeadlineExceeded(), remaining=remaining)
+    with pytest.raises(BeingHandled) as raised:
+        deliveries.deliver(key)
+
+    assert least <= (raised.value.retry_after or 0) <= most
+
+
 def test_an_interrupted_message_is_free_when_its_invocation_is_over(deliveries: Deliveries, key: str) -> None:
     """A deadline, or a killed environment, holds a message no longer than the invocation could last."""
     with pytest.raises(DeadlineExceeded):

@@ -12,6 +12,7 @@ from resilient_runtime.in_progress import InProgress
 from resilient_runtime.interruption import DeadlineExceeded, exceeded_in
 from resilient_runtime.late_answers import path_to_answer
 from resilient_runtime.lifecycle import Guard, Remaining
+from resilient_runtime.not_begun import NotBegun
 from resilient_runtime.reject import Reject
 from resilient_runtime.settings import DownstreamSettings
 from resilient_runtime.slow_down import NoTurn, throttles
@@ -19,7 +20,7 @@ from resilient_runtime.status import StatusLines, Teller, text_of
 from resilient_runtime.unfinished import refuse_unfinished
 
 from .effects import Outcome, Sight
-from .records import StreamRecord, words_of
+from .records import StreamRecord, key_of_list, words_of
 
 __all__ = ["Attempts", "outcome_of"]
 
@@ -132,6 +133,9 @@ class Attempts:
         except NoTurn as no_turn:
             self._tell(self._lines.refused, call, f"no turn: {text_of(no_turn)}")
             return Sight(Outcome.REFUSED, no_turn, no_turn.wait)
+        except NotBegun as error:
+            self._tell(self._lines.refused, call, self._lines.shown(error))
+            return Sight(Outcome.REFUSED, error, error.retry_after, is_of_these_alone=error.is_of_this_alone)
         except Exception as error:  # noqa: BLE001  this is where a handler's failure becomes a sight
             self._failed(records, call, started, error)
             outcome = outcome_of(error, call, knows_weather=bool(self._downstreams))
@@ -165,6 +169,7 @@ class Attempts:
             call.idempotency_key = first.idempotency_key
             call.event = first.event
             return first.data
+        call.idempotency_key = key_of_list(records)
         return [one.data for one in words]
 
     def _failed(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-__all__ = ["Effects", "Outcome", "Sight", "Walked"]
+__all__ = ["ALONE", "FAILURES", "OTHERS_SUCCEED", "SILENCE", "Effects", "Outcome", "Sight", "Walked"]
 
 
 class Outcome(Enum):
@@ -20,9 +20,19 @@ class Outcome(Enum):
     WEATHER = "weather"
     """It failed, and the downstream may be to blame."""
     REFUSED = "refused"
-    """It was not tried: the circuit is open, or it is not this environment's turn."""
+    """It was not tried: the circuit is open, it is not this environment's turn, it cannot be known whether it
+    was done before, or somebody else is at work on it."""
     NO_TIME = "no time"
     """It was not tried, or not to its end, as the invocation's time is up."""
+
+
+FAILURES = frozenset({Outcome.REJECTED, Outcome.FAULT, Outcome.WEATHER})
+"""Attempts that were made, and came to nothing."""
+
+ALONE = "it failed again, alone"
+OTHERS_SUCCEED = "it failed twice while others succeeded"
+SILENCE = "it failed at least {} times in a row while the breaker, which sees all shards, stayed closed"
+"""What proves that a record is poison."""
 
 
 class Sight(NamedTuple):
@@ -30,11 +40,15 @@ class Sight(NamedTuple):
 
     :param error: what was raised, handed on to whoever stores the record
     :param retry_after: seconds before which another attempt is for nothing
+    :param is_of_these_alone: whether it was refused for the sake of these records, and others may be begun
+    :param proof: why the record is poison, in words, once a walk knows; empty where the handler said so
     """
 
     outcome: Outcome
     error: BaseException | None = None
     retry_after: float | None = None
+    is_of_these_alone: bool = False
+    proof: str = ""
 
 
 class Effects(Protocol):
@@ -45,7 +59,10 @@ class Effects(Protocol):
         ...
 
     def store(self, position: int, sight: Sight, strikes: int) -> bool:
-        """Keep a poison record; False when it is not known to be kept."""
+        """Keep a poison record; False when it is not known to be kept.
+
+        :param strikes: how many attempts at it failed
+        """
         ...
 
     def park(self, position: int) -> bool:

@@ -16,7 +16,7 @@ delivered it.
 ``record``           as Lambda delivered it, or None where it is lost
 ``reason``           why it is here, in one sentence
 ``error``, ``stack`` what the handler raised last, without secrets
-``strikes``          how often it failed
+``strikes``          how many attempts at it failed, as far as who stores it remembers
 ``parked_table``     where its key is parked, when it is
 ``function_name``, ``request_id``, ``correlation_id``, ``stored_at``
 ===================  ======================================================================================

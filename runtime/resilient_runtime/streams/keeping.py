@@ -34,10 +34,6 @@ _REMEDY = {
         "table of parked keys (and the grants on its KMS key), and that it exists."
     ),
 }
-_REASONS = {
-    Outcome.FAULT: "it failed again, alone",
-    Outcome.WEATHER: "it failed twice while others succeeded",
-}
 
 
 class PoisonStore(Protocol):
@@ -78,7 +74,7 @@ class Keeping:
             reason = self._lines.shown(getattr(error, "reason", error))
             cause = None if error is None else error.__cause__
         else:
-            reason, cause = _REASONS[sight.outcome], error
+            reason, cause = sight.proof, error
         shown = None if cause is None else f"{type(cause).__name__}: {self._lines.shown(cause)}"
         stack = None if cause is None else self._lines.stack(cause)
         if not self._kept(record, call, "POISON", reason, error=shown, stack=stack, strikes=strikes):

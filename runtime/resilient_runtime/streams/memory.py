@@ -21,10 +21,20 @@ class Seen:
         strikes: dict[int, int] | None = None,
         done: Collection[int] = (),
         doubts: dict[int, int] | None = None,
+        failures: dict[int, int] | None = None,
     ) -> None:
         self._strikes = dict(strikes or {})
         self._done = set(done)
         self._doubts = dict(doubts or {})
+        self._failures = dict(failures or {})
+
+    def failures(self, position: int) -> int:
+        """How many attempts at the record failed, whoever was to blame."""
+        return self._failures.get(position, 0)
+
+    def failed(self, position: int) -> None:
+        """One more did."""
+        self._failures[position] = self.failures(position) + 1
 
     def strikes(self, position: int) -> int:
         """How often the record failed so that it may be poison."""
@@ -62,9 +72,14 @@ class _Known(NamedTuple):
     strikes: int
     is_done: bool
     doubts: int
+    failures: int
 
 
-_NOTHING = _Known(0, False, 0)
+_NOTHING = _Known(0, False, 0, 0)
+
+
+def _known(seen: Seen, at: int) -> _Known:
+    return _Known(seen.strikes(at), seen.is_done(at), seen.doubts(at), seen.failures(at))
 
 
 class Memory:
@@ -92,6 +107,7 @@ class Memory:
             {at: one.strikes for at, one in found.items() if one.strikes},
             [at for at, one in found.items() if one.is_done],
             {at: one.doubts for at, one in found.items() if one.doubts},
+            {at: one.failures for at, one in found.items() if one.failures},
         )
 
     def keep(self, shard: str, records: Sequence[str], seen: Seen, resume_at: int | None) -> None:
@@ -99,7 +115,7 @@ class Memory:
         again = {
             records[at]: known
             for at in (() if resume_at is None else range(resume_at, len(records)))
-            if (known := _Known(seen.strikes(at), seen.is_done(at), seen.doubts(at))) != _NOTHING
+            if (known := _known(seen, at)) != _NOTHING
         }
         older = self._by_shard.get(shard)
         if not (older or again):

@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import json
 from binascii import a2b_base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from resilient_runtime import correlation
 
 from .images import plain_image
 
-__all__ = ["REPLAYED", "StreamRecord", "Words", "read_record", "records_of", "stream_of", "words_of"]
+__all__ = [
+    "REPLAYED",
+    "StreamRecord",
+    "Words",
+    "key_of_list",
+    "read_record",
+    "records_of",
+    "stream_of",
+    "words_of",
+]
 
 
 REPLAYED = "resilient_replay"
@@ -119,6 +128,20 @@ def words_of(record: StreamRecord) -> Words:
         idempotency_key=correlation.first_valid(key, event_id) or own,
         event=envelope,
     )
+
+
+def key_of_list(records: Sequence[StreamRecord]) -> str:
+    """What names these records, all of them: the same list has the same name, and any other has another.
+
+    Its first record does not name it. A list that failed is halved, and one that comes again may be longer:
+    what was done of the one would count for the other.
+    """
+    # Late on purpose: few handlers take lists.
+    from hashlib import sha256
+
+    first = records[0]
+    extent = ",".join(f"{record.shard}:{record.sequence}" for record in records)
+    return f"{first.shard}:{first.sequence}:{sha256(extent.encode()).hexdigest()[:32]}"
 
 
 KINESIS = "aws:kinesis"

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from heapq import heappop, heappush
 
-from .effects import Effects, Outcome, Sight, Walked
+from .effects import ALONE, FAILURES, OTHERS_SUCCEED, SILENCE, Effects, Outcome, Sight, Walked
 from .memory import Seen
 
 __all__ = ["Walk"]
@@ -88,6 +88,12 @@ class Walk:
         """By position; each holds back its key, until something succeeds."""
         self._unkept: dict[int, Sight] = {}
         """Poison that could not be stored; it holds back its key, and comes again."""
+        self._elsewhere: dict[int, Sight] = {}
+        """What others are at work on; it holds back its key alone, and comes again. Whoever was killed at a
+        record leaves it so for up to an invocation's time, in which all other keys can be done."""
+        self._suspects: set[int] = set()
+        """Records of a list that failed by itself. Whose fault it was is not known, so it is no strike: the
+        weather's next failure would make poison of a good one."""
         self._behind: dict[str, list[int]] = {}
         self._done: set[int] = set()
         self._stored: set[int] = set()
@@ -101,21 +107,21 @@ class Walk:
     def run(self) -> Walked:
         """Go on until everything is done or kept, or time is up."""
         going = True
-        while going and (self._todo or self._failed or self._unkept_poison()):
+        while going and (self._todo or self._failed or self._elsewhere or self._unkept_poison()):
             if self._todo and self._wait is None and len(self._failed) < self._look_ahead:
                 going = self._step(heappop(self._todo))
             elif self._todo or self._failed:
                 going = self._wait_for_better_weather()
             else:
-                going = self._wait_for_store()
-        left = {*self._failed, *self._unkept}
+                going = self._wait_for_others()
+        left = {*self._failed, *self._elsewhere, *self._unkept}
         left.update(*self._todo, *self._behind.values())
         return Walked(
             resume_at=min(left, default=None),
             done=frozenset(self._done),
             stored=frozenset(self._stored),
             parked=frozenset(self._parked),
-            sights=self._failed | self._unkept,
+            sights=self._failed | self._elsewhere | self._unkept,
         )
 
     def _enqueue(self, positions: Sequence[int]) -> None:
@@ -130,7 +136,14 @@ class Walk:
         if not self._effects.may_begin():
             heappush(self._todo, ready)
             return False
-        return self._look(ready, self._effects.attempt(ready))
+        return self._look(ready, self._attempt(ready))
+
+    def _attempt(self, segment: Sequence[int]) -> Sight:
+        sight = self._effects.attempt(segment)
+        if sight.outcome in FAILURES:
+            for one in segment:
+                self._seen.failed(one)
+        return sight
 
     def _is_settled(self, position: int) -> bool:
         """Whether nothing is to be begun for a record now: done before, parked, or behind one that failed."""
@@ -162,7 +175,10 @@ class Walk:
         elif outcome is Outcome.NO_TIME:
             heappush(self._todo, segment)
             return False
+        elif outcome is Outcome.REFUSED and sight.is_of_these_alone and len(segment) == 1:
+            self._hold_back(segment[0], sight, self._elsewhere)
         elif outcome is Outcome.REFUSED:
+            # Of a list, too, that others are at work on: which of its records may be begun is not known.
             heappush(self._todo, segment)
             self._refused(sight)
         elif len(segment) > 1:
@@ -180,9 +196,7 @@ class Walk:
 
     def _halve(self, segment: list[int], sight: Sight) -> None:
         if sight.outcome is Outcome.FAULT:
-            for one in segment:
-                if not self._seen.strikes(one):
-                    self._seen.strike(one)
+            self._suspects.update(segment)
         middle = len(segment) // 2
         heappush(self._todo, segment[:middle])
         heappush(self._todo, segment[middle:])
@@ -190,13 +204,16 @@ class Walk:
     def _blame(self, position: int, sight: Sight) -> None:
         """It failed alone, and the downstream is not to blame."""
         self._seen.strike(position)
-        if sight.outcome is not Outcome.REJECTED and self._seen.strikes(position) < STRIKES:
-            heappush(self._todo, [position])
-        elif not self._keep(position, sight):
+        if sight.outcome is not Outcome.REJECTED:
+            if self._seen.strikes(position) + (position in self._suspects) < STRIKES:
+                heappush(self._todo, [position])
+                return
+            sight = sight._replace(proof=ALONE if sight.outcome is Outcome.FAULT else OTHERS_SUCCEED)
+        if not self._keep(position, sight):
             self._hold_back(position, sight, self._unkept)
 
     def _keep(self, position: int, sight: Sight) -> bool:
-        if not self._effects.store(position, sight, self._seen.strikes(position)):
+        if not self._effects.store(position, sight, self._seen.failures(position)):
             return False
         self._stored.add(position)
         self._seen.done(position)
@@ -210,16 +227,28 @@ class Walk:
             return {}
         return {at: sight for at, sight in self._unkept.items() if sight.outcome is not Outcome.NO_TIME}
 
-    def _wait_for_store(self) -> bool:
-        """Nothing is left to do: whoever went back now would use up retries while the store is away."""
-        if not self._effects.pause(self._pause):
+    def _wait_for_others(self) -> bool:
+        """What is left waits for the poison store, or for whoever is at work on it.
+
+        Whoever went back now would use up retries meanwhile.
+        """
+        looks = [sight.retry_after or self._pause for sight in self._elsewhere.values()]
+        if not self._effects.pause(min(looks, default=self._pause)):
             return False
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        self._look_elsewhere()
         for position, sight in self._unkept_poison().items():
             if self._keep(position, sight):
                 del self._unkept[position]
                 self._release(position)
         return True
+
+    def _look_elsewhere(self) -> None:
+        """Whoever was at work on them may have ended."""
+        elsewhere, self._elsewhere = self._elsewhere, {}
+        for position in elsewhere:
+            heappush(self._todo, [position])
+            self._release(position)
 
     def _refused(self, sight: Sight) -> None:
         """The breaker says that it is the weather, or the downstream that it wants fewer calls."""
@@ -234,9 +263,11 @@ class Walk:
             # Of a breaker that is disabled, or cannot reach its table, silence means nothing.
             self._seen.forget_doubts()
             return
-        if self._seen.doubt(position) < self._convinced_after:
+        times = self._seen.doubt(position)
+        if times < self._convinced_after:
             return
         del self._failed[position]
+        sight = sight._replace(proof=SILENCE.format(times))
         if self._keep(position, sight):
             self._release(position)
         else:
@@ -266,14 +297,16 @@ class Walk:
             self._seen.strike(position)
             if self._seen.strikes(position) < STRIKES:
                 heappush(self._todo, [position])
-            elif not self._keep(position, sight):
-                self._unkept[position] = sight
-                continue
+            else:
+                proven = sight._replace(proof=OTHERS_SUCCEED)
+                if not self._keep(position, proven):
+                    self._unkept[position] = proven
+                    continue
             self._release(position)
 
     def _wait_for_better_weather(self) -> bool:
         """Nothing new may be begun: pause, and try again one that failed. False when time is up."""
-        if self._well and not self._todo and self._wait is None:
+        if self._failed and self._well and not self._todo and self._wait is None:
             self._it_is_fair()
             return True
         wait, self._wait = self._wait, None
@@ -281,12 +314,13 @@ class Walk:
             return False
         longest = LONGEST_PAUSE if self._convinced_after is None else LONGEST_PAUSE_WITH_BREAKER
         self._pause = min(self._pause * 2, longest)
+        self._look_elsewhere()
         if not self._failed:
             return True
         # Who waited longest: were it always the same one, a record that never succeeds would be every probe
         # of a breaker that is half open, and keep it open.
         first = next(iter(self._failed))
-        sight = self._effects.attempt([first])
+        sight = self._attempt([first])
         if sight.outcome is Outcome.WEATHER:
             del self._failed[first]
             self._failed[first] = sight
@@ -294,7 +328,7 @@ class Walk:
             return True
         if sight.outcome is Outcome.NO_TIME:
             return False
-        if sight.outcome is Outcome.REFUSED:
+        if sight.outcome is Outcome.REFUSED and not sight.is_of_these_alone:
             self._refused(sight)
             return True
         del self._failed[first]
