@@ -31,20 +31,18 @@ from resilient_constructs.resilient_function import (
     Secret,
 )
 from resilient_constructs.resilient_function.consuming import (
-    check_filters,
     check_source,
     expected,
     filter_criteria,
     read_function,
 )
-from resilient_constructs.resilient_function.limits import RESERVED_CONCURRENCY
 from resilient_constructs.resilient_function.settings import check_settings
 from resilient_constructs.tokens import seconds
 
 from .choices import OnPoison, choose, choose_concurrency, choose_health, choose_start, warn_of
 from .emitted import Emitted
 from .kinds import check_kinds
-from .limits import KINESIS_PAGE, PARALLELIZATION, RETRY_ATTEMPTS, SHARDS, TIMEOUT_DEFAULT
+from .limits import KINESIS_PAGE, TIMEOUT_DEFAULT
 from .measured import MeasuredStreamConsumer
 from .resolver import Resolver
 from .source import Source, let_consume, let_given_consume, make_stream, read_source
@@ -169,50 +167,11 @@ class KinesisBisectConsumer(MeasuredStreamConsumer):
         alarm_when_older_than: Duration | None = None,
         on_call: OnCall | None = None,
     ) -> None:
+        given = locals()  # the arguments by name, as long as nothing else is bound
         super().__init__(scope, construct_id)
         settle(self, scope, construct_id)
         faults = Faults(f"KinesisBisectConsumer {construct_id!r}")
-        check_kinds(
-            faults,
-            durations={
-                "retention": retention,
-                "batching_window": batching_window,
-                "max_record_age": max_record_age,
-                "timeout": timeout,
-                "deadline_margin": deadline_margin,
-                "alarm_when_older_than": alarm_when_older_than,
-            },
-            numbers={
-                SHARDS: shards,
-                PARALLELIZATION: parallelization_factor,
-                RETRY_ATTEMPTS: retry_attempts,
-                RESERVED_CONCURRENCY: reserved_concurrency,
-            },
-            flags={
-                "shard_metrics": shard_metrics,
-                "enhanced_fan_out": enhanced_fan_out,
-                "per_batch": per_batch,
-            },
-            constructs={
-                "function": function,
-                "stream": stream,
-                "table": table,
-                "encryption_key": encryption_key,
-                "poison_queue": poison_queue,
-                "poison_bucket": poison_bucket,
-                "parked_keys": parked_keys,
-            },
-            parts={
-                Handler: ("handler", handler),
-                ContainerHealth: ("health", health),
-                Redaction: ("redact", redact),
-                Idempotency: ("idempotency", idempotency),
-                OnCall: ("on_call", on_call),
-            },
-            downstream=downstream,
-            starting_position=starting_position,
-        )
-        check_filters(faults, filters)
+        check_kinds(faults, given)
         # What is of the wrong kind cannot be held against anything else.
         faults.raise_any()
         downstreams = (downstream,) if isinstance(downstream, Downstream) else tuple(downstream or ())

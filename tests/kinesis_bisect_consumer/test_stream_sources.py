@@ -183,8 +183,11 @@ def test_the_store_can_be_handed_in(stack: Stack, make: Make) -> None:
 def test_a_poison_queue_belongs_to_one_consumer(stack: Stack, make: Make, handler: Handler, how: str) -> None:
     """A queue that two would share is refused: both are named, with the property and why."""
     arn = "arn:aws:sqs:eu-central-1:111122223333:poison"
-    one = two = sqs.Queue(stack, "Poison") if how == "given to both" else None
-    if how == "imported twice":
+    one: sqs.IQueue | None = None
+    two: sqs.IQueue | None = None
+    if how == "given to both":
+        one = two = sqs.Queue(stack, "Poison")
+    elif how == "imported twice":
         one, two = (sqs.Queue.from_queue_arn(stack, name, arn) for name in ("One", "Two"))
     first = make(poison_queue=one)
     with pytest.raises(ValueError, match="KinesisBisectConsumer 'Second': poison_queue is") as error:
