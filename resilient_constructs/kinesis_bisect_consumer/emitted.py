@@ -119,7 +119,10 @@ class Emitted:
 
     @property
     def discarded_age(self) -> Metric:
-        """Seconds that the oldest position has waited for the resolver."""
+        """Seconds that the oldest position has waited for the resolver.
+
+        SQS leaves out what was received three times; what fails that often ends among the unresolved.
+        """
         return _sqs(
             self.discarded_queue_name, "ApproximateAgeOfOldestMessage", "Maximum", "oldest position, s"
         )

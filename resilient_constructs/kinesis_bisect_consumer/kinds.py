@@ -71,11 +71,17 @@ def check_kinds(faults: Faults, given: Mapping[str, object]) -> None:
     for prop, kind in _PARTS.items():
         if given[prop] is not None and not isinstance(given[prop], kind):
             faults.add(prop, given[prop], f"{kind.__name__}, made with its own arguments", KINESIS_PAGE)
+    if given["environment"] is not None and not _is_text(given["environment"]):
+        faults.add("environment", given["environment"], "a mapping of names to texts", KINESIS_PAGE)
     _check_downstream(faults, given["downstream"])
     if not isinstance(given["starting_position"], lambda_.StartingPosition | datetime):
         allowed = "StartingPosition.TRIM_HORIZON, StartingPosition.LATEST, or a datetime"
         faults.add("starting_position", given["starting_position"], allowed, KINESIS_PAGE)
     check_filters(faults, given["filters"])
+
+
+def _is_text(given: object) -> bool:
+    return isinstance(given, Mapping) and all(isinstance(text, str) for text in (*given, *given.values()))
 
 
 def _check_downstream(faults: Faults, given: object) -> None:

@@ -85,6 +85,9 @@ def make(stack: Stack, handler: Handler) -> Make:
         ({"downstream": "Courier"}, "downstream is 'Courier'; allowed: a Downstream, or a list"),
         ({"downstream": ["Courier"]}, "downstream is ['Courier']; allowed: a Downstream, or a list"),
         ({"handler": "orders.take"}, "handler is 'orders.take'; allowed: Handler"),
+        ({"environment": ["A=1"]}, "environment is ['A=1']; allowed: a mapping"),
+        ({"environment": {"A": 1}}, "environment is {'A': 1}; allowed: a mapping of names to texts"),
+        ({"on_poison": 1}, "on_poison is 1; allowed: 'continue' or 'park'"),
         ({"health": True}, "health is True; allowed: ContainerHealth"),
         ({"on_call": "ops@example.com"}, "on_call is 'ops@example.com'; allowed: OnCall"),
         ({"starting_position": datetime(2026, 1, 1)}, "a time with its time zone"),  # noqa: DTZ001  the slip
