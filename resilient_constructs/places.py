@@ -102,9 +102,9 @@ def _stack_name(stack: Stack) -> str:
     return name
 
 
-def identity_of(stack: Stack) -> str:
-    """What tells this stack from others: its identity in Node.
+def identity_of(construct: IConstruct) -> str:
+    """What tells this construct from others: its identity in Node.
 
     The Python object of a stack may be collected and made anew while the stack lives on.
     """
-    return str(stack.__jsii_ref__.ref)  # type: ignore[attr-defined]
+    return str(construct.__jsii_ref__.ref)  # type: ignore[attr-defined]

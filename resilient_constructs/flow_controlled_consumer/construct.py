@@ -27,7 +27,12 @@ from resilient_constructs.resilient_function import (
     ResilientFunction,
     Secret,
 )
-from resilient_constructs.resilient_function.consuming import check_source, expected, read_function
+from resilient_constructs.resilient_function.consuming import (
+    check_filters,
+    check_source,
+    expected,
+    read_function,
+)
 from resilient_constructs.resilient_function.settings import check_settings
 from resilient_constructs.tokens import seconds
 
@@ -171,6 +176,7 @@ class FlowControlledConsumer(MeasuredConsumer):
             only_own={"visibility_timeout": visibility_timeout, "max_receive_count": max_receive_count},
         )
         check_circuits(faults, downstreams)
+        check_filters(faults, filters)
         consuming = expected(timeout, reserved_concurrency) if function is None else read_function(function)
         chosen = choose(
             faults,

@@ -41,6 +41,7 @@ from resilient_constructs.tokens import seconds
 
 from .choices import OnPoison, choose, choose_concurrency, choose_health, choose_start, warn_of
 from .emitted import Emitted
+from .kinds import check_kinds
 from .limits import KINESIS_PAGE, TIMEOUT_DEFAULT
 from .measured import MeasuredStreamConsumer
 from .resolver import Resolver
@@ -93,22 +94,30 @@ class KinesisBisectConsumer(MeasuredStreamConsumer):
     :param on_poison: whether the stream goes on past poison, or parks the later records of its key behind it
         until it is replayed or discarded. Default: it goes on
     :param per_batch: whether the handler gets all records of a batch at once, as a list. Default: one by one
-    :param poison_queue: a standard queue of yours for poison. Default: one is made
+    :param poison_queue: a standard queue of yours for poison, and for no other consumer's. Default: one is
+        made
     :param poison_bucket: a bucket of yours for poison that a message cannot hold. Default: one is made, and
         kept when the stack is deleted
-    :param parked_keys: a table of yours with the partition key ``name``, a string. Default: with ``on_poison=
-        "park"`` one is made
+    :param parked_keys: a table of yours with the partition key ``name``, a string, and for no other
+        consumer's keys. Default: with ``on_poison="park"`` one is made
     :param timeout: how long the handler may take for a batch. Default: 60 seconds, so that an outage is
         waited for in place until the breaker has opened and the mapping is paused
-    :param memory_size: the handler's memory in MiB. Default: that of ``ResilientFunction``
+    :param memory_size: the handler's memory in MiB, 128 to 10,240. Default: 256 MiB
     :param ephemeral_storage_size: the size of the handler's ``/tmp`` in MB. Default: 512 MB
-    :param environment: environment variables for the handler
+    :param environment: further environment variables for the handler; names that start with ``RESILIENT_``
+        are ours. Default: none
     :param reserved_concurrency: concurrency set aside for the handler's function, and its cap. Default: what
         the downstream bears, where shards and batches at once may be more or are not known; else none
-    :param health: as for ``ResilientFunction``
-    :param deadline_margin: as for ``ResilientFunction``
-    :param redact: what FAILED records and the poison store's errors hide. Poison itself is kept whole
-    :param configuration: parameters and secrets that the handler reads by name
+    :param health: when an execution environment counts as sick, and how far its cure may go. Default: at half
+        of the headroom it is cleaned up, re-executed, and ended; not ended with ``retry_attempts=0``, where
+        that would be a record's only try
+    :param deadline_margin: how long before the timeout the handler is interrupted (``DeadlineExceeded``), and
+        no further record begun: what is left of the batch comes again. ``Duration.seconds(0)`` never
+        interrupts. Default: a second or a tenth of the timeout, whichever is shorter, and at least 200 ms
+    :param redact: what FAILED records and the poison store's errors hide, besides what they hide always.
+        Poison itself is kept whole. Default: nothing more
+    :param configuration: parameters and secrets that the handler reads by name, loaded when an environment
+        starts and refreshed in the background; the role may read exactly these. Default: none
     :param idempotency: where it is remembered which records are done. Default: nothing is remembered
     :param alarm_when_older_than: the age of a record, and the time without reading, that wakes someone.
         Default: a third of the retention, so that another third is left even when both come together
@@ -158,10 +167,14 @@ class KinesisBisectConsumer(MeasuredStreamConsumer):
         alarm_when_older_than: Duration | None = None,
         on_call: OnCall | None = None,
     ) -> None:
+        given = locals()  # the arguments by name, as long as nothing else is bound
         super().__init__(scope, construct_id)
         settle(self, scope, construct_id)
-        downstreams = (downstream,) if isinstance(downstream, Downstream) else tuple(downstream or ())
         faults = Faults(f"KinesisBisectConsumer {construct_id!r}")
+        check_kinds(faults, given)
+        # What is of the wrong kind cannot be held against anything else.
+        faults.raise_any()
+        downstreams = (downstream,) if isinstance(downstream, Downstream) else tuple(downstream or ())
         check_source(
             faults,
             handler=handler,
@@ -194,7 +207,7 @@ class KinesisBisectConsumer(MeasuredStreamConsumer):
             shard_metrics=shard_metrics,
             enhanced_fan_out=enhanced_fan_out,
         )
-        check_store(faults, on_poison=on_poison, poison_queue=poison_queue, parked_keys=parked_keys)
+        check_store(faults, self, on_poison=on_poison, poison_queue=poison_queue, parked_keys=parked_keys)
         timeout = timeout or (Duration.seconds(TIMEOUT_DEFAULT) if function is None else None)
         consuming = expected(timeout, reserved_concurrency) if function is None else read_function(function)
         chosen = choose(
@@ -360,6 +373,7 @@ class KinesisBisectConsumer(MeasuredStreamConsumer):
             concurrency=concurrency,
             shards=facts.shards,
             shard_metrics=shard_metrics,
+            per_batch=per_batch,
             timeout=consuming.timeout,
             ours=self.resilient_function,
             resolver_log_group=self.resolver.log_group,

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from resilient_constructs.monitoring import Metric
 from resilient_constructs.resilient_function.runtime_metric import runtime_metric
 
+from .limits import HOUR
+
 __all__ = ["Emitted"]
 
 
@@ -89,14 +91,38 @@ class Emitted:
 
     @property
     def poison_age(self) -> Metric:
-        """Seconds since the oldest poison record was stored."""
+        """Seconds since the oldest poison record was stored that was received less than three times.
+
+        SQS leaves out the age of all others, and every look at the store receives all that is in it.
+        https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+        """
         return _sqs(
-            self.poison_queue_name, "ApproximateAgeOfOldestMessage", "Maximum", "age of the oldest, s"
+            self.poison_queue_name,
+            "ApproximateAgeOfOldestMessage",
+            "Maximum",
+            "age of the oldest looked at less than three times, s",
+        )
+
+    @property
+    def poison_there(self) -> Metric:
+        """The most poison records that could be seen at once within each hour.
+
+        Who looks at the store hides them for up to a quarter of an hour, so the least would be nothing.
+        """
+        return _sqs(
+            self.poison_queue_name,
+            "ApproximateNumberOfMessagesVisible",
+            "Maximum",
+            "poison waiting, by the hour",
+            period=HOUR,
         )
 
     @property
     def discarded_age(self) -> Metric:
-        """Seconds that the oldest position has waited for the resolver."""
+        """Seconds that the oldest position has waited for the resolver.
+
+        SQS leaves out what was received three times; what fails that often ends among the unresolved.
+        """
         return _sqs(
             self.discarded_queue_name, "ApproximateAgeOfOldestMessage", "Maximum", "oldest position, s"
         )
@@ -119,11 +145,12 @@ class Emitted:
         return runtime_metric(self.resolver_name, "RecordsExpired", label="expired, lost")
 
 
-def _sqs(queue_name: str, name: str, statistic: str, label: str) -> Metric:
+def _sqs(queue_name: str, name: str, statistic: str, label: str, *, period: int = 60) -> Metric:
     return Metric(
         namespace="AWS/SQS",
         name=name,
         dimensions={"QueueName": queue_name},
         statistic=statistic,
         label=label,
+        period=period,
     )

@@ -6,6 +6,7 @@ from resilient_constructs.limits import Limit
 
 __all__ = [
     "ALARM_AGE",
+    "ALARM_HOURS",
     "BATCH_SIZE",
     "BATCH_WINDOW",
     "DESTINATION_PAGE",
@@ -13,7 +14,7 @@ __all__ = [
     "KINESIS_PAGE",
     "MAX_RECORD_AGE",
     "PARALLELIZATION",
-    "POISON_AGE",
+    "POISON_HOURS",
     "RESOLVING_AGE",
     "RETENTION",
     "RETENTION_SHORTEST",
@@ -75,8 +76,12 @@ TIMEOUT_DEFAULT = 60
 """Seconds. While nothing succeeds the records wait in their place inside the invocation; in half a minute the
 breaker has opened, and in the rest of the time the controller pauses the mapping."""
 
-# SQS keeps a message for 14 days.
-# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
-POISON_AGE = 10 * 24 * HOUR
+# 604,800 seconds are the longest that an alarm looks back, with periods of an hour or more.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+ALARM_HOURS = 168
+POISON_HOURS = ALARM_HOURS
+"""For how long poison waits without a break before someone is woken: half of the 14 days that SQS keeps it.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+"""
 RESOLVING_AGE = 1800
 """Seconds: as long as the resolver's longest run, twice."""

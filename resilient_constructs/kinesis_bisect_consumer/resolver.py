@@ -88,7 +88,7 @@ class Resolver(Construct):
             mode="messages",
             service=f"{service}Resolver",
             dead_letter_queue_url=self.dead_letter_queue.queue_url,
-            stream=store.settings._replace(parked_table=None),
+            stream=store.settings,
         )
         self.function = lambda_.Function(
             self,

@@ -8,14 +8,13 @@ from resilient_constructs.monitoring import Comparison, Math, MissingData, Sever
 from resilient_constructs.tokens import is_token
 
 from .emitted import Emitted
-from .limits import HOUR, POISON_AGE, RESOLVING_AGE, SHARD_BYTES, SHARD_RECORDS
+from .limits import ALARM_HOURS, HOUR, POISON_HOURS, RESOLVING_AGE, SHARD_BYTES, SHARD_RECORDS
 
 __all__ = ["given_up_signals", "poison_signals", "reading_signals", "stream_signals"]
 
 _FIVE_MINUTES = 300
-# 604,800 seconds are the longest that an alarm looks back.
-# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
-_MOST_HOURS = 168
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_WarmUpConfiguration.html
+_LONGEST_WARM_UP = 2880
 
 
 def reading_signals(emitted: Emitted, *, alarm_age: float, retention: float) -> tuple[Signal, ...]:
@@ -81,27 +80,32 @@ def _not_read(emitted: Emitted, alarm_age: float, retention: float) -> Signal:
     # A mapping that polls says so, also where there is nothing; one that is disabled is silent.
     # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html#event-source-mapping-metrics
     period = HOUR if alarm_age >= 2 * HOUR else _FIVE_MINUTES
-    periods = min(max(1, int(alarm_age // period)), _MOST_HOURS)
+    periods = min(max(1, int(alarm_age // period)), ALARM_HOURS)
     return Signal(
         name="NotRead",
         title="Nothing has been read from the stream for hours",
         because=f"For {periods * period / HOUR:.3g} h the event source mapping has not polled; after"
         f" {retention / HOUR:.3g} h the stream drops what came in. A circuit is open, or the mapping was"
         " disabled: `resilient breaker status`. Lengthen the stream's retention while the downstream is"
-        " mended.",
+        " mended. Of a consumer just deployed: the mapping has never polled; see its state.",
         metric=emitted.mapping("PolledEventCount", "records read", period=period),
         threshold=0,
         comparison=Comparison.BELOW,
         periods=periods,
         missing=MissingData.BREACHING,
+        # Before a new mapping's first poll the whole window is missing, and that would breach at once.
+        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-warm-up.html
+        warm_up=min(periods * period // 60, _LONGEST_WARM_UP),
         severity=Severity.PAGE,
     )
 
 
-def poison_signals(emitted: Emitted, *, has_runtime: bool) -> tuple[Signal, ...]:
+def poison_signals(emitted: Emitted, *, has_runtime: bool, per_batch: bool) -> tuple[Signal, ...]:
     """When poison is found, and when it could not be kept.
 
     :param has_runtime: whether the function has our runtime, and so tells what it keeps
+    :param per_batch: whether the handler gets lists: what is completed is then counted in lists, and poison
+        in records, so no rate can be told
     """
     signals = [
         Signal(
@@ -120,16 +124,18 @@ def poison_signals(emitted: Emitted, *, has_runtime: bool) -> tuple[Signal, ...]
         ),
         Signal(
             name="PoisonExpiring",
-            title="Poison has been waiting for ten days",
-            because="SQS deletes it after 14, and it is in no other place. Replay it, discard it with a"
-            " reason, or save it: `resilient poison show`.",
-            metric=emitted.poison_age,
-            threshold=POISON_AGE,
+            title="There has been poison for seven days without a break",
+            because="SQS deletes a record after 14 days, and it is in no other place. It tells no age of what"
+            " was looked at three times, so this counts the hours in which the queue was not empty. Replay"
+            " what is there, discard it with a reason, or save it: `resilient poison show`.",
+            metric=emitted.poison_there,
+            threshold=1,
+            periods=POISON_HOURS,
             severity=Severity.PAGE,
         ),
     ]
-    if has_runtime:
-        signals += [
+    if has_runtime and not per_batch:
+        signals.append(
             Signal(
                 name="PoisonRate",
                 title="One record of twenty or more is poison",
@@ -148,7 +154,10 @@ def poison_signals(emitted: Emitted, *, has_runtime: bool) -> tuple[Signal, ...]
                 periods=5,
                 datapoints=3,
                 severity=Severity.PAGE,
-            ),
+            )
+        )
+    if has_runtime:
+        signals.append(
             Signal(
                 name="NotKept",
                 title="The poison store does not take records, and a shard waits",
@@ -158,8 +167,8 @@ def poison_signals(emitted: Emitted, *, has_runtime: bool) -> tuple[Signal, ...]
                 metric=emitted.runtime("NotKept", "not kept, the shard waits"),
                 threshold=1,
                 severity=Severity.PAGE,
-            ),
-        ]
+            )
+        )
     return tuple(signals)
 
 
@@ -169,9 +178,10 @@ def given_up_signals(emitted: Emitted) -> tuple[Signal, ...]:
         Signal(
             name="DiscardedRecords",
             title="Lambda gave records up",
-            because="The process that handled them died each time, or they got too old. The resolver fetches"
-            " them into the poison store, where their kind is CRASHED or AGED. Look for the platform's report"
-            " of the invocations that died: memory, a timeout, a crash of native code.",
+            because="Why, the likeliest first: the process died each time, or did not end in time (the"
+            " platform's reports tell of memory, a timeout, a crash of native code); the function raised; an"
+            " outage outlasted the retries. The resolver fetches the records into the poison store, as"
+            " GIVEN_UP; or as AGED, where they had reached max_record_age.",
             metric=emitted.mapping("OnFailureDestinationDeliveredEventCount", "given up by Lambda"),
             threshold=1,
             severity=Severity.TICKET,

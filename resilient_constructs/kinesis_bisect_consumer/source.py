@@ -215,6 +215,10 @@ class Source:
         """Let someone read ranges of records: the resolver."""
         if self._table is not None:
             self._table.grant_stream(grantee, "dynamodb:GetRecords", "dynamodb:GetShardIterator")
+            # Unlike grant_stream_read, this adds no key, and a table's stream is under the table's own.
+            # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.howitworks.html
+            if self._table.encryption_key is not None:
+                self._table.encryption_key.grant(grantee, "kms:Decrypt")
             return
         assert self._stream is not None  # noqa: S101  one of the two is there
         self._stream.grant(grantee, "kinesis:GetRecords", "kinesis:GetShardIterator")

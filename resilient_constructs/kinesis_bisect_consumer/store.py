@@ -21,6 +21,7 @@ from resilient_constructs.resilient_function.granting import grant_sending
 
 from .choices import OnPoison
 from .limits import KINESIS_PAGE
+from .sharing import claim, claim_made, claimed_by
 
 __all__ = ["PoisonStore", "check_store", "make_store"]
 
@@ -32,6 +33,7 @@ _PREFIX = 128
 
 def check_store(
     faults: Faults,
+    scope: Construct,
     *,
     on_poison: str,
     poison_queue: sqs.IQueue | None,
@@ -46,6 +48,22 @@ def check_store(
     if poison_queue is not None and queues.facts_of(poison_queue).fifo:
         allowed = "a standard queue: what is read from it to be looked at would block its message group"
         faults.add("poison_queue", "a FIFO queue", allowed, KINESIS_PAGE)
+    for prop, given in (("poison_queue", poison_queue), ("parked_keys", parked_keys)):
+        other = None if given is None else claimed_by(scope, given)
+        if other is not None:
+            faults.add(prop, f"that of {other} as well", _ALONE[prop], KINESIS_PAGE)
+
+
+_ALONE = {
+    "poison_queue": (
+        "a queue for each consumer: a record that both keep is one entry there, so replaying it to one's"
+        " handler deletes it for the other"
+    ),
+    "parked_keys": (
+        "a table for each consumer: a partition key that one parks would stop the other's records, and a"
+        " replay of one frees it for both, out of order"
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,10 +135,17 @@ def make_store(
     encryption_key: kms.IKey | None,
 ) -> PoisonStore:
     """Make what was not given."""
-    if on_poison == OnPoison.PARK and parked_keys is None:
+    if parked_keys is not None:
+        claim(scope, parked_keys)
+    elif on_poison == OnPoison.PARK:
         parked_keys = _make_table(scope)
-    # "PoisonQueue" stands in the name that CloudFormation gives it: `resilient poison` looks for that
-    queue = queue or queues.make_undelivered_queue(scope, "PoisonQueue", encryption_key=encryption_key)
+        claim_made(scope, parked_keys)
+    if queue is not None:
+        claim(scope, queue)
+    else:
+        # "PoisonQueue" stands in the name that CloudFormation gives it: `resilient poison` looks for that
+        queue = queues.make_undelivered_queue(scope, "PoisonQueue", encryption_key=encryption_key)
+        claim_made(scope, queue)
     bucket = bucket or make_bucket(scope, "PoisonBucket", encryption_key)
     prefix = f"{unique_name(scope, max_length=_PREFIX)}/"
     return PoisonStore(

@@ -32,6 +32,7 @@ def watch(
     concurrency: Concurrency,
     shards: float | None,
     shard_metrics: bool,
+    per_batch: bool,
     timeout: float | None,
     ours: ResilientFunction | None,
     resolver_log_group: LogGroup,
@@ -40,6 +41,7 @@ def watch(
 ) -> Mapping[str, cloudwatch.CfnAlarm]:
     """Make the alarms of a consumer and show it on the dashboard.
 
+    :param per_batch: whether the handler gets all records of a batch at once
     :param timeout: the function's timeout in seconds, if known
     :param ours: the function, where it has our runtime and so tells of itself
     :return: the alarms by the signal's name
@@ -47,7 +49,7 @@ def watch(
     full = None if ours is None else ours.full
     signals: tuple[Signal, ...] = (
         *reading_signals(emitted, alarm_age=chosen.alarm_age, retention=chosen.retention),
-        *poison_signals(emitted, has_runtime=ours is not None),
+        *poison_signals(emitted, has_runtime=ours is not None, per_batch=per_batch),
         *given_up_signals(emitted),
         *stream_signals(emitted, shards=shards),
         *_of_function(emitted, timeout, ours, concurrency),

@@ -14,7 +14,14 @@ from resilient_constructs.limits import Faults
 from resilient_constructs.tokens import is_token
 
 from .dashboard import show
-from .limits import ALARM_DESCRIPTION, ALARM_METRICS, ALARM_PAGE, ALARM_SHORT_WINDOW, ALARM_WINDOW
+from .limits import (
+    ALARM_DESCRIPTION,
+    ALARM_METRICS,
+    ALARM_PAGE,
+    ALARM_SHORT_WINDOW,
+    ALARM_WARM_UP,
+    ALARM_WINDOW,
+)
 from .on_call import RUNBOOK, OnCall
 from .signal import Math, Metric, Section, Signal
 
@@ -91,6 +98,8 @@ def _check_window(signal: Signal, owner: str, faults: Faults) -> None:
     window = ALARM_WINDOW if period >= _HOUR else ALARM_SHORT_WINDOW
     if not window.allows(signal.periods * period):
         faults.add(f"{owner}{window.prop}", signal.periods * period, window.allowed, window.page)
+    if signal.warm_up is not None and not ALARM_WARM_UP.allows(signal.warm_up):
+        faults.add(f"{owner}warm_up", signal.warm_up, ALARM_WARM_UP.allowed, ALARM_WARM_UP.page)
     if signal.datapoints is not None and not 1 <= signal.datapoints <= signal.periods:
         faults.add(f"{owner}datapoints", signal.datapoints, f"1 to {signal.periods}, its periods", ALARM_PAGE)
 
@@ -114,6 +123,8 @@ def _make_alarm(
     }
     if signal.datapoints is not None:
         properties["datapointsToAlarm"] = signal.datapoints
+    if signal.warm_up is not None:
+        properties["warmUpConfiguration"] = {"warmUpPeriodDurationInMinutes": signal.warm_up}
     if on_call is not None:
         topics = [on_call.topic_arn(signal.severity)]
         properties |= {"alarmActions": topics, "okActions": topics}

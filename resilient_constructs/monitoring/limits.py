@@ -9,6 +9,7 @@ __all__ = [
     "ALARM_METRICS",
     "ALARM_PAGE",
     "ALARM_SHORT_WINDOW",
+    "ALARM_WARM_UP",
     "ALARM_WINDOW",
     "DASHBOARD_WIDGETS",
     "GRID_COLUMNS",
@@ -29,6 +30,9 @@ ALARM_DESCRIPTION = Limit(prop="description", low=0, high=1024, unit="characters
 ALARM_METRICS = Limit(prop="metric.metrics", low=1, high=10, unit="metrics", page=_MATH_PAGE)
 # "must be 604,800 seconds or less" with periods of an hour and longer, a day below that
 ALARM_WINDOW = Limit(prop="periods × period", low=10, high=604_800, unit="seconds", page=ALARM_PAGE)
+ALARM_WARM_UP = Limit(
+    prop="warm_up", low=1, high=2880, unit="minutes", page=f"{_API}/API_WarmUpConfiguration.html"
+)
 ALARM_SHORT_WINDOW = Limit(prop="periods × period", low=10, high=86_400, unit="seconds", page=ALARM_PAGE)
 
 GRID_COLUMNS = Limit(prop="x + width", low=1, high=24, unit="columns", page=_BODY_PAGE)

@@ -102,6 +102,8 @@ class Signal:
     :param periods: over how many data points it is judged. Default: one
     :param datapoints: how many of those must breach. Default: all
     :param missing: what no data means. Default: all is well
+    :param warm_up: minutes in which a new alarm waits for its first data, and ends early when it has them.
+        Default: it is judged at once
     :param severity: how loudly it speaks
     """
 
@@ -115,6 +117,7 @@ class Signal:
     periods: int = 1
     datapoints: int | None = None
     missing: MissingData = MissingData.NOT_BREACHING
+    warm_up: int | None = None
 
 
 class Lane(IntEnum):

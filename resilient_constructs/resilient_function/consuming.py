@@ -16,6 +16,7 @@ from .limits import TIMEOUT
 
 __all__ = [
     "Consuming",
+    "check_filters",
     "check_source",
     "check_unused",
     "expected",
@@ -27,6 +28,7 @@ __all__ = [
 # What Lambda takes when a function's timeout is not set.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
 _TIMEOUT_UNSET = 3
+_FILTERING_PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +94,25 @@ def check_unused(faults: Faults, settings: Mapping[str, object], remedy: str, pa
     for prop, value in settings.items():
         if value is not None:
             faults.add(prop, value if isinstance(value, int | float | str) else "given", remedy, page)
+
+
+def check_filters(faults: Faults, filters: object) -> None:
+    """Note what is no list of patterns, and patterns that cannot be written as JSON."""
+    if not isinstance(filters, list | tuple):
+        faults.add("filters", filters, "a list of patterns, each a mapping", _FILTERING_PAGE)
+        return
+    for pattern in filters:
+        if not isinstance(pattern, Mapping) or not _is_json(pattern):
+            allowed = "patterns that are mappings of text, numbers, lists and mappings, as in JSON"
+            faults.add("filters", pattern, allowed, _FILTERING_PAGE)
+
+
+def _is_json(pattern: Mapping[object, object]) -> bool:
+    try:
+        json.dumps(pattern)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def filter_criteria(filters: Sequence[Mapping[str, object]]) -> dict[str, object] | None:

@@ -200,6 +200,13 @@ def test_filters_become_event_patterns(stack: Stack) -> None:
     assert mapping["FilterCriteria"] == {"Filters": [{"Pattern": '{"body": {"kind": ["parcel"]}}'}]}
 
 
+@pytest.mark.parametrize("filters", [{"body": {}}, ["parcel"], [{"body": {1}}]], ids=["one", "text", "set"])
+def test_filters_that_are_no_patterns_are_refused(stack: Stack, filters: Any) -> None:
+    """What would fail at the deployment is told at synth."""
+    with pytest.raises(ValueError, match="FlowControlledConsumer 'Delivery': filters is"):
+        FlowControlledConsumer(stack, "Delivery", function=make_function(stack), filters=filters)
+
+
 def test_its_metrics_are_those_of_its_own_queue(stack: Stack) -> None:
     """Each metric method answers with the CDK's metric of this consumer's own resource."""
     consumer = FlowControlledConsumer(stack, "Delivery", function=make_function(stack))

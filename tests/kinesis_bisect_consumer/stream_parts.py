@@ -25,10 +25,10 @@ def make_function(stack: Stack, name: str = "Given", **given: Any) -> lambda_.Fu
     )
 
 
-def make_table(stack: Stack, stream: dynamodb.StreamViewType | None) -> dynamodb.Table:
+def make_table(stack: Stack, stream: dynamodb.StreamViewType | None, **given: Any) -> dynamodb.Table:
     """A table, with a stream or without one."""
     key = dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING)
-    return dynamodb.Table(stack, "Items", partition_key=key, stream=stream)
+    return dynamodb.Table(stack, "Items", partition_key=key, stream=stream, **given)
 
 
 def only(template: assertions.Template, kind: str, **properties: Any) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +11,14 @@ from aws_cdk import App, CfnParameter, Duration, Stack, assertions
 from aws_cdk import aws_lambda as lambda_
 from stream_parts import make_function, make_table, mapping_of, only
 
-from resilient_constructs import BreakerPolicy, ContainerHealth, Downstream, Handler, KinesisBisectConsumer
+from resilient_constructs import (
+    BreakerPolicy,
+    ContainerHealth,
+    Downstream,
+    Handler,
+    Idempotency,
+    KinesisBisectConsumer,
+)
 
 Match = assertions.Match
 Make = Callable[..., KinesisBisectConsumer]
@@ -59,6 +66,30 @@ def make(stack: Stack, handler: Handler) -> Make:
         ({"timeout": Duration.seconds(901)}, "timeout is 901"),
         ({"on_poison": "stop"}, "on_poison is 'stop'; allowed: 'continue' or 'park'"),
         ({"starting_position": lambda_.StartingPosition.AT_TIMESTAMP}, "the time itself, as a datetime"),
+        ({"starting_position": "LATEST"}, "starting_position is 'LATEST'; allowed: StartingPosition.TRIM"),
+        ({"filters": {"data": 1}}, "filters is {'data': 1}; allowed: a list of patterns"),
+        ({"filters": ["order"]}, "filters is 'order'; allowed: patterns that are mappings"),
+        ({"filters": [{"data": {1}}]}, "filters is {'data': {1}}; allowed: patterns that are mappings"),
+        ({"retention": 72}, "retention is 72; allowed: a Duration"),
+        (
+            {"timeout": timedelta(seconds=30)},
+            "timeout is datetime.timedelta(seconds=30); allowed: a Duration",
+        ),
+        ({"shards": "4"}, "shards is '4'; allowed: whole numbers, at least 1 shards"),
+        ({"retry_attempts": "2"}, "retry_attempts is '2'; allowed: whole numbers, 0 to"),
+        ({"reserved_concurrency": "5"}, "reserved_concurrency is '5'"),
+        ({"batch_size": "100"}, "batch_size is '100'; allowed: whole numbers, 1 to 10,000"),
+        ({"per_batch": "no"}, "per_batch is 'no'; allowed: True or False"),
+        ({"stream": "orders"}, "stream is 'orders'; allowed: the construct itself"),
+        ({"poison_queue": "arn:aws:sqs:::q"}, "poison_queue is 'arn:aws:sqs:::q'; allowed: the construct"),
+        ({"downstream": "Courier"}, "downstream is 'Courier'; allowed: a Downstream, or a list"),
+        ({"downstream": ["Courier"]}, "downstream is ['Courier']; allowed: a Downstream, or a list"),
+        ({"handler": "orders.take"}, "handler is 'orders.take'; allowed: Handler"),
+        ({"environment": ["A=1"]}, "environment is ['A=1']; allowed: a mapping"),
+        ({"environment": {"A": 1}}, "environment is {'A': 1}; allowed: a mapping of names to texts"),
+        ({"on_poison": 1}, "on_poison is 1; allowed: 'continue' or 'park'"),
+        ({"health": True}, "health is True; allowed: ContainerHealth"),
+        ({"on_call": "ops@example.com"}, "on_call is 'ops@example.com'; allowed: OnCall"),
         ({"starting_position": datetime(2026, 1, 1)}, "a time with its time zone"),  # noqa: DTZ001  the slip
     ],
 )
@@ -76,6 +107,24 @@ def test_all_faults_are_told_at_once(make: Make) -> None:
     """Three slips are one error."""
     with pytest.raises(ValueError, match="has 3 faults"):
         make(batch_size=0, parallelization_factor=0, retention=Duration.hours(1))
+
+
+def test_all_wrong_kinds_are_told_at_once(make: Make) -> None:
+    """Values of the wrong kind are told together, before anything is computed from them."""
+    with pytest.raises(ValueError, match="has 3 faults"):
+        make(retention="3 days", starting_position="LATEST", filters=["order"])
+
+
+def test_lists_may_be_remembered_as_well(stack: Stack, make: Make) -> None:
+    """A handler of lists may have idempotency: the function is told of both."""
+    consumer = make(per_batch=True, idempotency=Idempotency())
+    assert consumer.resilient_function is not None
+    assert consumer.resilient_function.idempotency_table is not None
+    variables = only(assertions.Template.from_stack(stack), "AWS::Lambda::Function", Timeout=60)[
+        "Environment"
+    ]
+    assert '"per_batch":true' in str(variables["Variables"]["RESILIENT_STREAM"])
+    assert "RESILIENT_IDEMPOTENCY" in variables["Variables"]
 
 
 def test_a_handler_of_one_argument_is_refused(stack: Stack, handler: Handler) -> None:

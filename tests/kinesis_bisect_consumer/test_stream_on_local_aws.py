@@ -11,28 +11,39 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 from deaths import kill, wait_for
+from grants_in_use import denied_and_unused
 from sizes import sized
+from stored_entries import assert_stored_once, assert_whole
 
 from resilient_constructs.local import Deployment, LocalAws, deploy
-from resilient_constructs.operate.poison import QueuedPoison
+from resilient_constructs.operate.poison import Entry, QueuedPoison
 from resilient_constructs.testing.local import local_aws as local_aws
 
 pytestmark = [pytest.mark.local, pytest.mark.slow]
 
 REPOSITORY = Path(__file__).parents[2]
 STACK = "Streamed"
-RECORDS = sized(20_000, 6_000)
+RECORDS = sized(20_000, 4_000)
 KEYS = 400
 OUTAGE = sized(30.0, 10.0)
+CALM = RECORDS // 2000 * 500
+"""So many records come before anything dies: what is kept of them is kept once."""
 # One in two hundred: the handler cannot read it, the courier alone refuses it, or the process dies of it.
 POISON = {
-    number: "deadly" if at < 2 else ("unreadable", "refused")[at % 2]
+    number: ("unreadable", "refused")[at % 2]
     for at, number in enumerate(Random(6).sample(range(RECORDS), RECORDS // 200))
 }
+POISON |= dict.fromkeys([number for number in POISON if number >= CALM][:2], "deadly")
+KINDS = {"deadly": "GIVEN_UP", "unreadable": "POISON", "refused": "POISON"}
+ERRORS = {"deadly": "", "unreadable": "KeyError: ", "refused": "ConnectionError: the courier answers 422"}
+
+
+def payload(number: int) -> bytes:
+    """What a record says."""
+    return json.dumps({"number": number, "kind": POISON.get(number, "good")}).encode()
 
 
 @dataclass
@@ -104,8 +115,8 @@ class Streamed:
         ]
         return self.deployment.physical_id(found)
 
-    def put(self) -> None:
-        """All records, those of one key in the order of their numbers."""
+    def put(self, begin: int, end: int) -> None:
+        """Records, those of one key in the order of their numbers."""
         name = self.made("AWS::Kinesis::Stream", "Orders")
         client = self.aws.client("kinesis")
 
@@ -113,15 +124,12 @@ class Streamed:
             client.put_records(
                 StreamName=name,
                 Records=[
-                    {
-                        "Data": json.dumps({"number": one, "kind": POISON.get(one, "good")}).encode(),
-                        "PartitionKey": f"k{one % KEYS}",
-                    }
+                    {"Data": payload(one), "PartitionKey": f"k{one % KEYS}"}
                     for one in range(start, start + 500)
                 ],
             )
 
-        for start in range(0, RECORDS, 500):
+        for start in range(begin, end, 500):
             put(start)
 
     def done(self) -> list[tuple[int, str]]:
@@ -131,12 +139,12 @@ class Streamed:
         lines = self.done_file.read_text().splitlines()
         return [(int(number), key) for number, _, key in (line.partition(" ") for line in lines)]
 
-    def poison(self) -> list[dict[str, Any]]:
+    def poison(self) -> list[Entry]:
         """Everything in the poison store."""
         store = QueuedPoison(self.made("AWS::SQS::Queue", "PoisonQueue"), self.aws.client)
         entries = store.take()
         store.release(entries)
-        return [dict(entry.told) for entry in entries]
+        return entries
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +164,14 @@ def streamed(local_aws: LocalAws, courier: Courier, tmp_path_factory: pytest.Tem
 
 def test_no_good_record_is_lost_and_all_poison_is_kept_whole(streamed: Streamed, courier: Courier) -> None:
     """Through poison, an outage and two killed processes every good record is done, in its key's order."""
-    streamed.put()
-    wait_for("some records", lambda: len(streamed.done()) > RECORDS // 10)
+    streamed.put(0, CALM)
+    calm = {number for number in POISON if number < CALM}
+    wait_for("the first good records", lambda: len(streamed.done()) >= CALM - len(calm))
+    wait_for("the first poison", lambda: len(streamed.poison()) == len(calm))
+    assert_stored_once(streamed.poison())
+
+    streamed.put(CALM, RECORDS)
+    wait_for("some records", lambda: len(streamed.done()) > CALM + RECORDS // 20)
     assert kill(streamed.aws, "Orders") >= 1
     wait_for("more records", lambda: len(streamed.done()) > RECORDS // 3)
     courier.is_down = True
@@ -175,18 +189,33 @@ def test_no_good_record_is_lost_and_all_poison_is_kept_whole(streamed: Streamed,
         f"{RECORDS} records = {len({number for number, _ in done})} done + {len(entries)} kept as poison; "
         f"{len(done) - len(good)} done twice; {courier.calls_while_down} calls into {OUTAGE:.0f} s of outage"
     )
-    assert {_number(entry) for entry in entries} == POISON.keys()
-    assert {_number(one) for one in entries if one["kind"] == "GIVEN_UP"} == {
-        number for number, kind in POISON.items() if kind == "deadly"
-    }
+    kinds = {_number(entry): entry.told["kind"] for entry in entries}
+    assert kinds == {number: KINDS[kind] for number, kind in POISON.items()}
+    for entry in entries:
+        number = _number(entry)
+        assert_whole(entry, payload=payload(number), key=f"k{number % KEYS}", tries=range(2, 4))
+        assert ERRORS[POISON[number]] in entry.told["error"]
     assert {number for number, _ in done} == good
     assert courier.delivered == good
     _assert_in_order(done)
     assert courier.calls_while_down < 200
 
 
-def _number(entry: dict[str, Any]) -> int:
-    said: dict[str, int] = json.loads(base64.b64decode(entry["record"]["kinesis"]["data"]))
+def test_no_grant_is_missing(streamed: Streamed) -> None:
+    """Every call of the run above was allowed by a deployed policy; only what went well is unused."""
+    denied, unused = denied_and_unused(streamed.aws, STACK)
+    assert denied == []
+    assert unused == {
+        "function s3:PutObject",
+        "resolver s3:PutObject",
+        "resolver sqs:ChangeMessageVisibility",
+        "resolver sqs:SendMessage of dead letters",
+    }
+
+
+def _number(entry: Entry) -> int:
+    assert entry.record is not None
+    said: dict[str, int] = json.loads(base64.b64decode(entry.record["kinesis"]["data"]))
     return said["number"]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from aws_cdk import App, Duration, Stack, assertions
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from stream_parts import make_function, make_table
 
@@ -50,6 +52,81 @@ def alarm_of(stack: Stack, name: str) -> dict[str, Any]:
     found = assertions.Template.from_stack(stack).find_resources("AWS::CloudWatch::Alarm")
     (alarm,) = [each["Properties"] for logical_id, each in found.items() if f"{name}Alarm" in logical_id]
     return dict(alarm)
+
+
+Measured = tuple[str, str, str, str]
+FUNCTION, MAPPING = "FunctionName OrdersFunction", "EventSourceMappingUUID OrdersEventSourceMapping"
+STREAM, POISON = "StreamName OrdersStream", "QueueName OrdersPoisonQueue"
+DISCARDED, UNRESOLVED = "QueueName Shop-Orders-Resolver", "QueueName OrdersResolverDeadLetterQueue"
+VISIBLE = ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum")
+OURS = "ResilientConstructs"
+# What each alarm measures, each metric with its statistic and whose it is; by name in the expression.
+MEASURED: dict[str, dict[str, Measured]] = {
+    "RecordAge": {"": ("AWS/Lambda", "IteratorAge", "Maximum", FUNCTION)},
+    "NotRead": {"": ("AWS/Lambda", "PolledEventCount", "Sum", MAPPING)},
+    "StuckShard": {
+        "age": ("AWS/Lambda", "IteratorAge", "Maximum", FUNCTION),
+        "invoked": ("AWS/Lambda", "Invocations", "Sum", FUNCTION),
+    },
+    "BisectRounds": {
+        "handed_out": ("AWS/Lambda", "InvokedEventCount", "Sum", MAPPING),
+        "failed": ("AWS/Lambda", "FailedInvokeEventCount", "Sum", MAPPING),
+    },
+    "PoisonWaiting": {
+        "waiting": (*VISIBLE, POISON),
+        "sent": ("AWS/SQS", "NumberOfMessagesSent", "Sum", POISON),
+    },
+    "PoisonExpiring": {"": (*VISIBLE, POISON)},
+    "PoisonRate": {
+        "poisoned": (OURS, "Poisoned", "Sum", FUNCTION),
+        "completed": (OURS, "Completed", "Sum", FUNCTION),
+    },
+    "NotKept": {"": (OURS, "NotKept", "Sum", FUNCTION)},
+    "DiscardedRecords": {"": ("AWS/Lambda", "OnFailureDestinationDeliveredEventCount", "Sum", MAPPING)},
+    "DroppedRecords": {"": ("AWS/Lambda", "DroppedEventCount", "Sum", MAPPING)},
+    "RecordsExpired": {"": (OURS, "RecordsExpired", "Sum", "FunctionName OrdersResolverFunction")},
+    "ResolvingLate": {"": ("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", DISCARDED)},
+    "NotResolved": {"": (*VISIBLE, UNRESOLVED)},
+    "ReadThrottled": {"": ("AWS/Kinesis", "ReadProvisionedThroughputExceeded", "Sum", STREAM)},
+    "WriteThrottled": {"": ("AWS/Kinesis", "WriteProvisionedThroughputExceeded", "Sum", STREAM)},
+    "HotShard": {
+        "throttled": ("AWS/Kinesis", "WriteProvisionedThroughputExceeded", "Sum", STREAM),
+        "bytes": ("AWS/Kinesis", "IncomingBytes", "Sum", STREAM),
+        "records": ("AWS/Kinesis", "IncomingRecords", "Sum", STREAM),
+    },
+}
+
+
+def whose(dimensions: list[dict[str, Any]]) -> str:
+    """The one dimension and the resource that it names, without what makes their names unique."""
+    (one,) = dimensions
+    named = one["Value"]
+    if "Fn::Join" in named:
+        return f"{one['Name']} {re.sub('-[0-9a-f]{8}-$', '', named['Fn::Join'][1][0])}"
+    logical = named["Ref"] if "Ref" in named else named["Fn::GetAtt"][0]
+    return f"{one['Name']} {logical[:-8]}"
+
+
+def measured_by(alarm: dict[str, Any]) -> dict[str, Measured]:
+    """What an alarm measures, by the name that its expression uses."""
+    if "Metrics" not in alarm:
+        return {"": (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"], whose(alarm["Dimensions"]))}
+    return {
+        query["Id"]: (
+            query["MetricStat"]["Metric"]["Namespace"],
+            query["MetricStat"]["Metric"]["MetricName"],
+            query["MetricStat"]["Stat"],
+            whose(query["MetricStat"]["Metric"]["Dimensions"]),
+        )
+        for query in alarm["Metrics"]
+        if "MetricStat" in query
+    }
+
+
+def test_each_alarm_measures_this(stack: Stack, make: Make) -> None:
+    """Every metric has its statistic, and is that of the function, mapping, stream or queue it speaks of."""
+    make(shards=2)
+    assert {name: measured_by(alarm_of(stack, name)) for name in MEASURED} == MEASURED
 
 
 def test_its_alarms_are_these(make: Make) -> None:
@@ -116,6 +193,16 @@ def test_a_mapping_that_is_silent_is_what_not_read_means(stack: Stack, make: Mak
 
 
 @pytest.mark.parametrize(
+    ("age", "minutes"), [(Duration.hours(24), 1440), (Duration.minutes(10), 10), (Duration.hours(60), 2880)]
+)
+def test_nobody_is_woken_by_a_first_deployment(stack: Stack, make: Make, age: Duration, minutes: int) -> None:
+    """A new mapping has told nothing yet: the alarm waits for as long as silence counts, two days at most."""
+    make(retention=Duration.days(7), alarm_when_older_than=age)
+    alarm = alarm_of(stack, "NotRead")
+    assert alarm["WarmUpConfiguration"] == {"WarmUpPeriodDurationInMinutes": minutes}
+
+
+@pytest.mark.parametrize(
     ("age", "period", "periods"),
     [(Duration.minutes(10), 300, 2), (Duration.hours(5), HOUR, 5), (Duration.minutes(1), 300, 1)],
 )
@@ -169,11 +256,39 @@ def test_the_first_one_is_told_within_a_minute(
 def test_poison_is_told_although_it_is_taken_out_at_once(stack: Stack, make: Make) -> None:
     """What waits and what was sent, whichever is more."""
     make()
-    waiting = alarm_of(stack, "PoisonWaiting")
-    names = {
-        query["MetricStat"]["Metric"]["MetricName"] for query in waiting["Metrics"] if "MetricStat" in query
-    }
-    assert names == {"ApproximateNumberOfMessagesVisible", "NumberOfMessagesSent"}
+    (result,) = [query for query in alarm_of(stack, "PoisonWaiting")["Metrics"] if "Expression" in query]
+    assert result["Expression"] == "MAX([waiting, sent])"
+
+
+def test_looking_at_poison_does_not_disarm_its_alarm(stack: Stack, make: Make) -> None:
+    """It counts hours in which anything could be seen, for the week that CloudWatch can look back."""
+    make()
+    alarm = alarm_of(stack, "PoisonExpiring")
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
+    # what is received is hidden for a quarter of an hour: the most of an hour still sees it
+    assert (alarm["Statistic"], alarm["Period"]) == ("Maximum", HOUR)
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == 7 * 24 * HOUR
+    assert "seven days" in alarm["AlarmDescription"]
+
+
+def test_lists_and_records_are_not_compared(make: Make) -> None:
+    """With lists, what is completed is counted in lists and poison in records: there is no rate."""
+    assert "PoisonRate" not in make(per_batch=True).alarms
+
+
+def test_why_lambda_gave_up_is_told_with_the_likeliest_first(stack: Stack, make: Make) -> None:
+    """A dead process, a function that raised, an outage; and what their kind is in the store."""
+    make()
+    text = alarm_of(stack, "DiscardedRecords")["AlarmDescription"]
+    causes = (
+        "the process died",
+        "did not end in time",
+        "the function raised",
+        "outage outlasted the retries",
+    )
+    assert [text.index(cause) for cause in causes] == sorted(text.index(cause) for cause in causes)
+    assert "GIVEN_UP" in text
+    assert "AGED" in text
 
 
 def test_a_hot_shard_is_one_that_is_full_in_a_stream_that_is_not(stack: Stack, make: Make) -> None:
@@ -195,11 +310,11 @@ def test_shard_metrics_show_each_shard(stack: Stack, make: Make) -> None:
     assert "SEARCH('" in text
 
 
-def test_its_metrics_are_there_for_other_alarms(make: Make) -> None:
-    """Each names what it counts."""
+def test_its_metrics_are_there_for_other_alarms(stack: Stack, make: Make) -> None:
+    """Each names what it counts, how, and of whom."""
     consumer = make()
     assert [
-        metric.metric_name
+        (metric.metric_name, metric.statistic, whose(_dimensions(stack, metric)))
         for metric in (
             consumer.metric_record_age(),
             consumer.metric_poisoned(),
@@ -209,13 +324,18 @@ def test_its_metrics_are_there_for_other_alarms(make: Make) -> None:
             consumer.metric_expired(),
         )
     ] == [
-        "IteratorAge",
-        "Poisoned",
-        "Parked",
-        "ApproximateNumberOfMessagesVisible",
-        "OnFailureDestinationDeliveredEventCount",
-        "RecordsExpired",
+        ("IteratorAge", "Maximum", FUNCTION),
+        ("Poisoned", "Sum", FUNCTION),
+        ("Parked", "Sum", FUNCTION),
+        ("ApproximateNumberOfMessagesVisible", "Maximum", POISON),
+        ("OnFailureDestinationDeliveredEventCount", "Sum", MAPPING),
+        ("RecordsExpired", "Sum", "FunctionName OrdersResolverFunction"),
     ]
+
+
+def _dimensions(stack: Stack, metric: cloudwatch.Metric) -> list[dict[str, Any]]:
+    named = dict(stack.resolve(metric.dimensions))
+    return [{"Name": name, "Value": value} for name, value in named.items()]
 
 
 def test_the_saved_queries_search_function_and_resolver(stack: Stack, make: Make) -> None:

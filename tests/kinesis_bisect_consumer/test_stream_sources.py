@@ -115,6 +115,15 @@ def test_a_tables_stream_is_read_as_well(stack: Stack, make: Make) -> None:
         consumer.grant_write(iam.Role(stack, "Someone", assumed_by=iam.AccountRootPrincipal()))
 
 
+def test_a_tables_customer_key_is_for_both_who_read(stack: Stack, make: Make) -> None:
+    """A table's stream is under the table's key: poller and resolver decrypt with it, and with no other."""
+    key = kms.Key(stack, "Key")
+    make(table=make_table(stack, dynamodb.StreamViewType.NEW_IMAGE, encryption_key=key))
+    template = assertions.Template.from_stack(stack)
+    for role in ("OrdersFunctionRole", "OrdersResolverRole"):
+        assert "Key" in allowed(template, role)["kms:Decrypt"]
+
+
 def test_enhanced_fan_out_reads_with_a_throughput_of_its_own(stack: Stack, make: Make) -> None:
     """A consumer is registered, the mapping reads from it, and the role may subscribe to it."""
     consumer = make(enhanced_fan_out=True)
@@ -177,6 +186,47 @@ def test_the_store_can_be_handed_in(stack: Stack, make: Make) -> None:
     template.resource_count_is("AWS::S3::Bucket", 1)
     template.resource_count_is("AWS::DynamoDB::Table", 1)
     assert "/Shop-Orders-" in allowed(template, "OrdersFunctionRole")["s3:PutObject"]
+
+
+@pytest.mark.parametrize("how", ["given to both", "imported twice", "made by the other"])
+def test_a_poison_queue_belongs_to_one_consumer(stack: Stack, make: Make, handler: Handler, how: str) -> None:
+    """A queue that two would share is refused: both are named, with the property and why."""
+    arn = "arn:aws:sqs:eu-central-1:111122223333:poison"
+    one: sqs.IQueue | None = None
+    two: sqs.IQueue | None = None
+    if how == "given to both":
+        one = two = sqs.Queue(stack, "Poison")
+    elif how == "imported twice":
+        one, two = (sqs.Queue.from_queue_arn(stack, name, arn) for name in ("One", "Two"))
+    first = make(poison_queue=one)
+    with pytest.raises(ValueError, match="KinesisBisectConsumer 'Second': poison_queue is") as error:
+        KinesisBisectConsumer(stack, "Second", handler=handler, poison_queue=two or first.poison_queue)
+    assert "Orders as well'; allowed: a queue for each consumer" in str(error.value)
+    assert "replaying it to one's handler deletes it for the other" in str(error.value)
+
+
+def test_a_table_of_parked_keys_belongs_to_one_consumer(stack: Stack, make: Make, handler: Handler) -> None:
+    """A table that two would share is refused, whether it was given to the other or made by it."""
+    key = dynamodb.Attribute(name="name", type=dynamodb.AttributeType.STRING)
+    keys = dynamodb.Table(stack, "Waiting", partition_key=key)
+    make(parked_keys=keys, on_poison="park")
+    made = KinesisBisectConsumer(stack, "Parking", handler=handler, on_poison="park").parked_keys
+    for shared, other in ((keys, "Shop/Orders"), (made, "Parking")):
+        with pytest.raises(
+            ValueError, match=f"parked_keys is 'that of {other} as well'; allowed: a table for"
+        ):
+            KinesisBisectConsumer(
+                stack, f"After{other[-7:-1]}", handler=handler, on_poison="park", parked_keys=shared
+            )
+
+
+def test_two_apps_may_each_import_the_same_queue(handler: Handler) -> None:
+    """What another app of the same process keeps where is not this one's: only the page can tell of it."""
+    for app in (App(), App()):
+        stack = Stack(app, "Shop")
+        queue = sqs.Queue.from_queue_arn(stack, "Q", "arn:aws:sqs:eu-central-1:111122223333:poison")
+        consumer = KinesisBisectConsumer(stack, "Orders", handler=handler, poison_queue=queue)
+        assert consumer.poison_queue is queue
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,17 @@ def test_an_alarm_measures_what_its_signal_says(template: Template) -> None:
     assert found["TreatMissingData"] == "notBreaching"
 
 
+def test_a_new_alarm_waits_for_its_first_data_where_it_is_told_to() -> None:
+    """The warm-up reaches CloudFormation in minutes; more than CloudWatch allows is refused."""
+    stack = Stack(App(), "Shop")
+    queue = sqs.Queue(stack, "Orders")
+    monitor(queue, signals=[dataclasses.replace(OLD, warm_up=90)], section=None, on_call=None)
+    found = alarm(Template.from_stack(stack), "OldestMessageAge")
+    assert found["WarmUpConfiguration"] == {"WarmUpPeriodDurationInMinutes": 90}
+    with pytest.raises(ValueError, match="warm_up is 2881; allowed: whole numbers, 1 to 2,880 minutes"):
+        monitor(queue, signals=[dataclasses.replace(SLOW, warm_up=2881)], section=None, on_call=None)
+
+
 def test_a_percentile_is_an_extended_statistic(template: Template) -> None:
     """CloudFormation takes p99 under another property than Maximum."""
     found = alarm(template, "Latency")
