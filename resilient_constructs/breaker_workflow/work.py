@@ -75,7 +75,9 @@ class Work:
 
         :param function: the function, an alias or a version too. One of ours in mode ``event`` gets large
             inputs as if they had been sent to it
-        :param payload: what it is called with. Default: the work's input
+        :param payload: what it is called with. ``$job.key`` is the same in all attempts of a work, also when
+            its dead letter is sent back: ``{"page": "{% $work %}", "key": "{% $job.key %}"}``. Default: the
+            work's input
         :param timeout: how long the call may take. Default: the function's own and half a minute; with a
             heartbeat, an hour
         :param heartbeat: for work that goes on after the function returned, elsewhere: the longest silence
@@ -118,7 +120,7 @@ class Work:
 
         Step Functions does not show the headers of an answer that failed, so ``Retry-After`` is not heard:
         the rules' intervals are waited for. The request carries an ``Idempotency-Key`` that stays the same
-        however often the work is tried or parked.
+        however often the work is tried, parked or sent back from the dead letters.
 
         :param url: the address, or an expression, ``{% 'https://api.example.com/orders/' & $work.id %}``
         :param connection: the EventBridge connection that knows the credentials
