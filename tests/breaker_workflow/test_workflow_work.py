@@ -127,7 +127,7 @@ def test_an_endpoint_is_called_without_a_function(stack: Stack) -> None:
     assert task.arguments["Method"] == "POST"
     assert task.arguments["RequestBody"] == "{% $work %}"
     assert "ConnectionArn" in task.arguments["InvocationConfig"]
-    assert task.arguments["Headers"]["Idempotency-Key"] == "{% $job.name %}"
+    assert task.arguments["Headers"]["Idempotency-Key"] == "{% $job.key %}"
     assert task.timeout_seconds == 60
 
 
