@@ -73,11 +73,13 @@ class Work:
         ``Reject`` dead-letters at once. Lambda's own throttling and hiccups are tried again by Step Functions
         and counted against nobody.
 
+        A key that is the same in all attempts of a work, also when its dead letter is sent back, goes along
+        in ``context.client_context.custom["idempotency_key"]``; one of ours has it as
+        ``current_call().idempotency_key``, and its client sends it.
+
         :param function: the function, an alias or a version too. One of ours in mode ``event`` gets large
             inputs as if they had been sent to it
-        :param payload: what it is called with. ``$job.key`` is the same in all attempts of a work, also when
-            its dead letter is sent back: ``{"page": "{% $work %}", "key": "{% $job.key %}"}``. Default: the
-            work's input
+        :param payload: what it is called with. Default: the work's input
         :param timeout: how long the call may take. Default: the function's own and half a minute; with a
             heartbeat, an hour
         :param heartbeat: for work that goes on after the function returned, elsewhere: the longest silence

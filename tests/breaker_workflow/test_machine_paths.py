@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +13,7 @@ from resilient_runtime.breaker import BreakerPolicy, CircuitState
 
 from resilient_constructs.breaker_workflow.machine import Constant, PlatformRetry, RetryRule, WorkTask
 from resilient_constructs.breaker_workflow.machine.ending import GIVEN_UP
+from resilient_constructs.breaker_workflow.work_function import KEY_TOLD
 from resilient_constructs.breaker_workflow.work_http import KEY_OF_WORK
 from resilient_constructs.testing.states import StatesError, TaskCall
 
@@ -72,6 +75,17 @@ def test_a_work_keeps_its_key_wherever_it_goes(about: dict[str, Any], key: str) 
     world.put(CircuitState.FORCED_OPEN)
     world.run(given, name="order-1-again")
     assert world.parked[0]["resilient"]["key"] == key
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("order-1", "order-1"), ("Bestellung ä€", "Bestellung%20%C3%A4%E2%82%AC")]
+)
+def test_a_function_is_told_the_key_beside_its_payload(name: str, key: str) -> None:
+    """In the client context, which is JSON of ASCII in base64, whatever the execution's name is made of."""
+    world = World(plan(work=work(arguments={"ClientContext": KEY_TOLD, "Payload": "{% $work %}"})))
+    world.work_is(lambda call: {"Payload": call.arguments["ClientContext"]})
+    told = json.loads(b64decode(world.run(7, name=name).output).decode("ascii"))
+    assert told == {"custom": {"idempotency_key": key}}
 
 
 def test_what_fails_is_tried_again_with_full_jitter() -> None:

@@ -19,6 +19,7 @@ from workflow_kinds import (
 )
 
 from resilient_constructs import ResilientFunction, Work
+from resilient_constructs.breaker_workflow.work_function import KEY_TOLD
 from resilient_constructs.limits import Faults
 
 every_kind = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
@@ -117,6 +118,14 @@ def test_a_heartbeat_is_shorter_than_the_timeout(stack: Stack) -> None:
     """One that could never end the work is refused."""
     work = Work.function(make_function(stack), heartbeat=Duration.minutes(2), timeout=Duration.minutes(1))
     assert any(fault.startswith("work.heartbeat is 120; allowed: 1 to 59") for fault in told(work))
+
+
+def test_a_function_is_told_the_key_in_every_form(stack: Stack) -> None:
+    """Beside its payload, also where it only begins the work."""
+    function = make_function(stack)
+    for made in (Work.function(function), Work.function(function, heartbeat=Duration.minutes(2))):
+        assert isinstance(made.task.arguments, dict)
+        assert made.task.arguments["ClientContext"] == KEY_TOLD
 
 
 def test_an_endpoint_is_called_without_a_function(stack: Stack) -> None:
