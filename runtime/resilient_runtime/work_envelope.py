@@ -168,6 +168,9 @@ def _unpacked(about: Mapping[str, Any], given: Any, call: Call) -> Work:
     base, parked = about.get("name"), about.get("parked")
     if type(base) is not str or not base:
         return Work(execution_name(call.idempotency_key), given, about)
+    if "key" not in about and execution_name(base) != base:
+        # A schedule's has colons, which are not for everybody who is told the key.
+        about = {**about, "key": execution_name(base)}
     if type(parked) is not int or parked < 1:
         return Work(execution_name(base), given, about)
     return Work(execution_name(f"{base}-p{parked}"), given, about)

@@ -82,6 +82,15 @@ def test_a_parked_work_is_named_by_its_resumption(about: dict[str, Any], name: s
     assert wrapped(work) == (body if about else {"page": 3})
 
 
+def test_a_name_that_is_none_is_no_key_either() -> None:
+    """Whoever is told the key gets one that headers, logs and our own runtime take; it stays the same."""
+    about = {"name": "Nightly-2026-11-21T06:00:00Z"}
+    first = work_of({"resilient": about, "input": 1}, CALL)
+    assert first.about == {**about, "key": first.name}
+    parked = work_of({"resilient": {**first.about, "parked": 1}, "input": 1}, CALL)
+    assert parked.about["key"] == first.name != parked.name
+
+
 def failed(execution: str) -> dict[str, Any]:
     """The dead letter of another execution."""
     return {**GIVEN_UP, "execution": f"arn:aws:states:eu-west-1:111122223333:execution:Pages:{execution}"}
