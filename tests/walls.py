@@ -140,7 +140,10 @@ WALLS = [
         room=f"{LIBRARY}.operate",
         may=BOTO
         | {"typer", "rich"}
-        | {f"{RUNTIME}.{one}" for one in ("breaker", "correlation", "rejection", "streams.records")}
+        | {
+            f"{RUNTIME}.{one}"
+            for one in ("breaker", "correlation", "rejection", "streams.records", "work_envelope")
+        }
         | {f"{RUNTIME}.stores.{one}" for one in ("circuits", "parked_keys")},
     ),
     Wall(room=f"{LIBRARY}.soak", may=_rooms("assets", "limits", "pages") | {"typer", "rich", "plotly"}),

@@ -78,7 +78,9 @@ class ReachedWorkflow(MeasuredWorkflow):
 
     def grant_redrive(self, grantee: iam.IGrantable) -> None:
         """Let ``grantee`` run executions again, as ``resilient redrive`` does: find, read, redrive, start."""
-        self.state_machine.grant(grantee, "states:ListExecutions", "states:StartExecution")
+        self.state_machine.grant(
+            grantee, "states:DescribeStateMachine", "states:ListExecutions", "states:StartExecution"
+        )
         self.state_machine.grant_execution(
             grantee, "states:DescribeExecution", "states:GetExecutionHistory", "states:RedriveExecution"
         )

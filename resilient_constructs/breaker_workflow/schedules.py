@@ -21,8 +21,10 @@ from .limits import SCHEDULE_PAGE
 __all__ = ["Schedules"]
 
 _EXPRESSION = re.compile(r"(rate|cron|at)\(.+\)")
-# Scheduler fills these in. https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
-_DEFAULT_INPUT = {"scheduled_at": "<aws.scheduler.scheduled-time>"}
+# Scheduler fills this in, with 2022-03-22T18:59:43Z.
+# https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
+_SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
+_DEFAULT_INPUT = {"scheduled_at": _SCHEDULED_TIME}
 _A_DAY = 86_400
 _RETRIES = 185
 
@@ -70,7 +72,7 @@ class Schedules:
             target={
                 "arn": self._queue_arn,
                 "roleArn": self._sender().role_arn,
-                "input": json.dumps(_DEFAULT_INPUT if work_input is None else work_input),
+                "input": json.dumps(_named(construct_id, work_input)),
                 "retryPolicy": {"maximumEventAgeInSeconds": _A_DAY, "maximumRetryAttempts": _RETRIES},
                 "deadLetterConfig": {"arn": self._dead_letter_queue_arn},
             },
@@ -92,6 +94,17 @@ class Schedules:
             for key in self._keys:
                 key.grant(self._role, "kms:Decrypt", "kms:GenerateDataKey")
         return self._role
+
+
+def _named(construct_id: str, work_input: object) -> dict[str, object]:
+    """The work in an envelope with a name of its own.
+
+    Scheduler delivers at least once, and its second message has an id of its own: by the time that both were
+    meant for, they are one work. The starter makes a valid name of it.
+    https://docs.aws.amazon.com/scheduler/latest/UserGuide/what-is-scheduler.html
+    """
+    given = _DEFAULT_INPUT if work_input is None else work_input
+    return {"resilient": {"name": f"{construct_id}-{_SCHEDULED_TIME}"}, "input": given}
 
 
 @cache

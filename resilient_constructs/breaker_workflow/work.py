@@ -73,6 +73,10 @@ class Work:
         ``Reject`` dead-letters at once. Lambda's own throttling and hiccups are tried again by Step Functions
         and counted against nobody.
 
+        A key that is the same in all attempts of a work, also when its dead letter is sent back, goes along
+        in ``context.client_context.custom["idempotency_key"]``; one of ours has it as
+        ``current_call().idempotency_key``, and its client sends it.
+
         :param function: the function, an alias or a version too. One of ours in mode ``event`` gets large
             inputs as if they had been sent to it
         :param payload: what it is called with. Default: the work's input
@@ -118,7 +122,7 @@ class Work:
 
         Step Functions does not show the headers of an answer that failed, so ``Retry-After`` is not heard:
         the rules' intervals are waited for. The request carries an ``Idempotency-Key`` that stays the same
-        however often the work is tried or parked.
+        however often the work is tried, parked or sent back from the dead letters.
 
         :param url: the address, or an expression, ``{% 'https://api.example.com/orders/' & $work.id %}``
         :param connection: the EventBridge connection that knows the credentials

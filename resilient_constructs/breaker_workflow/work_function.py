@@ -17,7 +17,12 @@ from .task_time import whole_seconds
 if TYPE_CHECKING:
     from .work import Work
 
-__all__ = ["function"]
+__all__ = ["KEY_TOLD", "function"]
+
+# The work's key, beside the payload: a handler gets its input as it is, and our runtime the key for its call.
+# As ASCII, for an execution's name may have other letters, and not every base64 of a text knows these.
+# https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+KEY_TOLD = "{% $base64encode($string({'custom': {'idempotency_key': $encodeUrlComponent($job.key)}})) %}"
 
 # What is not in a function's own timeout: Lambda finds an environment and starts it.
 _STARTING = 30
@@ -67,7 +72,7 @@ def function(
     return kind(
         task=WorkTask(
             resource=f"arn:{pseudo().partition}:states:::lambda:invoke{'.waitForTaskToken' if wait else ''}",
-            arguments={"FunctionName": arn, "Payload": sent},
+            arguments={"FunctionName": arn, "ClientContext": KEY_TOLD, "Payload": sent},
             # with a token the result is what was sent with it
             output=None if wait else "{% $states.result.Payload %}",
             timeout_seconds=limit,

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["KEY_OF_WORK", "http"]
 
-# The name that the first execution of this work had: the same for every attempt, and after every parking. The
-# machine's variable and not the execution's input, which all items of an inline batch share.
-KEY_OF_WORK = "{% $job.name %}"
+# The name that the first execution of this work had: the same for every attempt, after every parking, and
+# when its dead letter is sent back. The machine's variable and not the execution's input, which all items of
+# an inline batch share.
+KEY_OF_WORK = "{% $job.key %}"
 _STATUS = "States.Http.StatusCode."
 # 408, 425 and 429 ask to come again; all other 4xx are about what was sent. 501, 505 and 511 are about what
 # the server will never do. https://www.rfc-editor.org/rfc/rfc9110#section-15.5

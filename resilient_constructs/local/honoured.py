@@ -283,6 +283,11 @@ NESTED: Mapping[str, tuple[Nested, ...]] = {
             because="whether the role may call an action of the SDK is asked for a few services alone",
             applies=lambda value: ":aws-sdk:" in str(value),
         ),
+        Nested(
+            path="DefinitionString",
+            because="functions get no client context: a work's call has its request's id as idempotency_key",
+            applies=lambda value: "ClientContext" in str(value),
+        ),
     ),
     "AWS::SNS::Subscription": (
         Nested(

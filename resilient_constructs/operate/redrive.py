@@ -2,28 +2,41 @@
 
 Step Functions continues an execution with the state that failed. For a workflow that gave its work up that is
 a Fail state, which fails again at once; so such an execution is left as it is, and a new one is started with
-its input.
+its input. A workflow of ours gets that without the attempts and the time that were spent on it, and keeps the
+key by which whoever it calls knows the work. Its name is the one that the starter gives to the work's dead
+letter, so that whoever runs the execution again and sends the letter back has it done once.
 https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
 """
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from hashlib import sha256
 from typing import Any
+
+from resilient_runtime.work_envelope import as_text, begun_anew, wrapped
 
 from .breaker import asked
 from .errors import OperateError
 
-__all__ = ["Found", "Way", "failed_since", "look", "parse_since", "run_again", "user_agent"]
+__all__ = [
+    "TAKES_ENVELOPES",
+    "Found",
+    "Way",
+    "failed_since",
+    "look",
+    "parse_since",
+    "run_again",
+    "user_agent",
+]
 
-LONGEST_NAME = 80
-"""https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html"""
+TAKES_ENVELOPES = ".resilient.claim"
+"""Stands in each definition of ours, which takes an envelope off its input; others take it for input."""
 
 _UNITS = {"m": 60, "h": 3_600, "d": 86_400}
 _FAILED = ("FAILED", "TIMED_OUT")
@@ -71,7 +84,8 @@ def look(arns: Iterable[str], client: Any) -> list[Found]:
 
     :param client: boto3's for Step Functions
     """
-    return [_look(arn, client) for arn in dict.fromkeys(arns)]
+    ours: dict[str, bool] = {}
+    return [_look(arn, client, ours) for arn in dict.fromkeys(arns)]
 
 
 def failed_since(machine: str, since: float, client: Any) -> list[str]:
@@ -143,7 +157,7 @@ def user_agent(reason: str) -> str:
     return f"resilient-redrive/{re.sub('[^0-9A-Za-z.,_-]+', '-', reason.strip())[:120].strip('-')}"
 
 
-def _look(arn: str, client: Any) -> Found:
+def _look(arn: str, client: Any, ours: dict[str, bool]) -> Found:
     parts = arn.split(":")
     kind = parts[5] if len(parts) >= 8 and parts[2] == "states" else ""
     if kind == "express":
@@ -155,12 +169,12 @@ def _look(arn: str, client: Any) -> Found:
     if kind != "execution":
         return Found(arn=arn, why="this is no execution's ARN (arn:aws:states:…:execution:MACHINE:NAME)")
     try:
-        return _seen(arn, asked(lambda: client.describe_execution(executionArn=arn)), client)
+        return _seen(arn, asked(lambda: client.describe_execution(executionArn=arn)), client, ours)
     except OperateError as error:
         return Found(arn=arn, why=str(error))
 
 
-def _seen(arn: str, told: dict[str, Any], client: Any) -> Found:
+def _seen(arn: str, told: dict[str, Any], client: Any, ours: dict[str, bool]) -> Found:
     status, error = str(told["status"]), str(told.get("error") or "")
     if status in ("SUCCEEDED", "RUNNING", "PENDING_REDRIVE"):
         return Found(arn=arn, status=status, error=error, why=f"it is {status}")
@@ -171,14 +185,15 @@ def _seen(arn: str, told: dict[str, Any], client: Any) -> Found:
     if status == "FAILED" and _ended_in_fail_state(arn, client):
         if told.get("input") is None:
             return Found(arn=arn, status=status, error=error, why="AWS does not give its input any more")
+        work = begun_anew(str(told["name"]), json.loads(told["input"]))
         return Found(
             arn=arn,
             status=status,
             error=error,
             way=Way.ANEW,
             machine=_machine_of(told),
-            name=_next_name(str(told["name"]), told["stopDate"].timestamp()),
-            input=str(told["input"]),
+            name=work.name,
+            input=as_text(wrapped(work)) if _is_ours(told, client, ours) else str(told["input"]),
         )
     if told.get("redriveStatus") not in (None, "REDRIVABLE"):
         return Found(
@@ -203,13 +218,16 @@ def _machine_of(told: dict[str, Any]) -> str:
     return str(told.get("stateMachineAliasArn") or told["stateMachineArn"])
 
 
-def _next_name(name: str, stopped: float) -> str:
-    """The same for the same failure, so that whoever orders twice starts one."""
-    wanted = f"{name}-again-{int(stopped)}"
-    if len(wanted) <= LONGEST_NAME:
-        return wanted
-    digest = sha256(wanted.encode()).hexdigest()[:40]
-    return f"{name[: LONGEST_NAME - 41]}-{digest}"
+def _is_ours(told: dict[str, Any], client: Any, known: dict[str, bool]) -> bool:
+    """Whether it is a breaker workflow or parallel work; AWS is asked once for each state machine.
+
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeStateMachine.html
+    """
+    machine = str(told["stateMachineArn"])
+    if machine not in known:
+        described = asked(lambda: client.describe_state_machine(stateMachineArn=machine))
+        known[machine] = TAKES_ENVELOPES in described["definition"]
+    return known[machine]
 
 
 def _run_again(one: Found, client: Any) -> str:

@@ -26,6 +26,7 @@ __all__ = [
     "from_event",
     "idempotency_key_of",
     "is_valid",
+    "key_of_context",
 ]
 
 ATTRIBUTE = "correlation_id"
@@ -158,6 +159,17 @@ def idempotency_key_of(event: object, *, request_id: object) -> str:
     message = _lone_message(event.get("Records"))
     found = first_valid(_attribute(message, KEY_ATTRIBUTE), message.get("messageId"), request_id)
     return found or fresh_id()
+
+
+def key_of_context(context: object) -> str | None:
+    """The key that a workflow tells beside its payload, which stays the same however often it calls.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/python-context.html
+    """
+    told = getattr(context, "client_context", None)
+    custom = None if told is None else getattr(told, "custom", None)
+    key = custom.get(KEY_ATTRIBUTE) if type(custom) is dict else None
+    return key if is_valid(key) else None
 
 
 def _header(headers: object, wanted: str) -> object:

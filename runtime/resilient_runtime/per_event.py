@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .call import Boundary, Call, active_call
-from .correlation import first_valid, fresh_id, from_event, idempotency_key_of
+from .correlation import first_valid, fresh_id, from_event, idempotency_key_of, key_of_context
 from .handler_lookup import Handler
 from .in_progress import InProgress
 from .interruption import DeadlineExceeded, exceeded_in, timed_out
@@ -39,7 +39,7 @@ def per_event(
         request_id = str(getattr(context, "aws_request_id", ""))
         return Call(
             correlation_id=_found(from_event, event, request_id),
-            idempotency_key=_found(idempotency_key_of, event, request_id),
+            idempotency_key=key_of_context(context) or _found(idempotency_key_of, event, request_id),
             request_id=request_id,
             downstreams=downstreams,
             boundary=boundary,

@@ -2,9 +2,11 @@
 
 An execution's input is the work's own input, or an envelope around it, which has exactly these two members::
 
-    {"resilient": {"name": "order-7", "parked": 2, "claim": {...}}, "input": ...}
+    {"resilient": {"name": "order-7", "key": "order-7", "parked": 2, "claim": {...}}, "input": ...}
 
-It comes back out of the queue of parked works like that. Everything here is pure.
+It comes back out of the queue of parked works like that. ``key`` is the name that the work had first: an
+execution that does it once more has another name and the same key, so that whoever is called knows it for the
+same work. Everything here is pure.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ __all__ = [
     "LONGEST_NAME",
     "Work",
     "as_text",
+    "begun_anew",
     "envelope_of",
     "execution_name",
     "is_too_large",
@@ -50,6 +53,7 @@ _READABLE = 39
 _ENDED = "Step Functions Execution Status Change"
 """https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html"""
 _LETTER = frozenset({"input", "error", "cause", "execution"})
+_AGAIN = "-again"
 
 
 class Work(NamedTuple):
@@ -73,22 +77,23 @@ def work_of(body: Any, call: Call, *, machine: str | None = None) -> Work:
     is replayed from an archive, and a dead letter that somebody moved back into the queue, are meant to run
     once more and get names of their own.
 
+    A dead letter's is that of what failed, and not its message's: Step Functions may have sent the same one
+    twice, and both are one work.
+
     :param machine: the state machine's ARN. The event of the end of an execution of it, moved back into the
         queue, is a dead letter too: that of a work which ended without giving itself up
     :raises Reject: when such an event has not the input
     """
+    # The body is only the event's detail, which does not say what it is.
+    ended = _ended_of(call.event, machine)
+    if ended is not None:
+        return _once_more(ended)
     envelope = envelope_of(body)
     if envelope is not None:
         return _unpacked(envelope, body["input"], call)
     given_up = _letter_of(body)
     if given_up is not None:
-        name = execution_name(f"{given_up}-again-{call.message_id or call.request_id}")
-        about = body.get("resilient")
-        claim = about.get("claim") if type(about) is dict else None
-        return Work(name, body["input"], {} if claim is None else {"claim": claim})
-    ended = _ended_of(body, machine)
-    if ended is not None:
-        return _once_more(ended, call)
+        return _sent_back(body, given_up)
     replay = call.event.get("replay-name") if call.event is not None else None
     key = call.idempotency_key if replay is None else f"{call.idempotency_key}-{replay}"
     return Work(execution_name(key), body, {})
@@ -133,6 +138,21 @@ def envelope_of(value: object) -> Mapping[str, Any] | None:
     return None
 
 
+def begun_anew(name: str, given: Any) -> Work:
+    """A work whose execution failed, from its beginning: what it was given, without what it had spent of it.
+
+    Its attempts, its clock and its name are those of a new work. Its key stays, and so does what it is about:
+    a claim to its input, or its place in a batch.
+
+    :param name: of the execution that failed
+    :param given: that one's input
+    """
+    about = envelope_of(given)
+    if about is None:
+        return Work(execution_name(name + _AGAIN), given, {"key": name})
+    return Work(execution_name(name + _AGAIN), given["input"], _kept(about, name))
+
+
 def execution_name(wanted: str) -> str:
     """A valid name of an execution, different for every two texts, readable where that is possible."""
     if _NAME(wanted) is not None:
@@ -148,9 +168,29 @@ def _unpacked(about: Mapping[str, Any], given: Any, call: Call) -> Work:
     base, parked = about.get("name"), about.get("parked")
     if type(base) is not str or not base:
         return Work(execution_name(call.idempotency_key), given, about)
+    if "key" not in about and execution_name(base) != base:
+        # A schedule's has colons, which are not for everybody who is told the key.
+        about = {**about, "key": execution_name(base)}
     if type(parked) is not int or parked < 1:
         return Work(execution_name(base), given, about)
     return Work(execution_name(f"{base}-p{parked}"), given, about)
+
+
+def _kept(about: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    kept = {member: about[member] for member in ("claim", "item") if about.get(member) is not None}
+    for known in (about.get("key"), about.get("name")):
+        if type(known) is str and known:
+            return {"key": known, **kept}
+    return {"key": name, **kept}
+
+
+def _sent_back(letter: Mapping[str, Any], given_up: str) -> Work:
+    # All items of an inline batch fail in the one execution that they have in common.
+    index = letter.get("index")
+    wanted = f"{given_up}{_AGAIN}-{index}" if type(index) is int else given_up + _AGAIN
+    about = letter.get("resilient")
+    kept = _kept(about if type(about) is dict else {}, given_up)
+    return Work(execution_name(wanted), letter["input"], kept)
 
 
 def _letter_of(body: object) -> str | None:
@@ -165,18 +205,18 @@ def _letter_of(body: object) -> str | None:
     return str(parts[7])
 
 
-def _ended_of(body: object, machine: str | None) -> Mapping[str, Any] | None:
+def _ended_of(event: Mapping[str, Any] | None, machine: str | None) -> Mapping[str, Any] | None:
     """What an event says of the end of one of the machine's executions; None where it is another message."""
-    if type(body) is not dict or body.get("source") != "aws.states" or body.get("detail-type") != _ENDED:
+    if event is None or event.get("source") != "aws.states" or event.get("detail-type") != _ENDED:
         return None
-    detail = body.get("detail")
+    detail = event.get("detail")
     # A workflow may well be fed with the ends of others.
     if type(detail) is not dict or machine is None or detail.get("stateMachineArn") != machine:
         return None
     return detail
 
 
-def _once_more(ended: Mapping[str, Any], call: Call) -> Work:
+def _once_more(ended: Mapping[str, Any]) -> Work:
     text = ended.get("input")
     if type(text) is not str:
         # EventBridge leaves out what makes the event too large.
@@ -184,10 +224,4 @@ def _once_more(ended: Mapping[str, Any], call: Call) -> Work:
             "the event of this execution's end has not its input: run"
             f" `resilient redrive {ended.get('executionArn')}` instead, and delete the message"
         )
-    name = execution_name(f"{ended.get('name')}-again-{call.message_id or call.request_id}")
-    given = json.loads(text)
-    about = envelope_of(given)
-    if about is None:
-        return Work(name, given, {})
-    claim = about.get("claim")
-    return Work(name, given["input"], {} if claim is None else {"claim": claim})
+    return begun_anew(str(ended.get("name")), json.loads(text))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +13,8 @@ from resilient_runtime.breaker import BreakerPolicy, CircuitState
 
 from resilient_constructs.breaker_workflow.machine import Constant, PlatformRetry, RetryRule, WorkTask
 from resilient_constructs.breaker_workflow.machine.ending import GIVEN_UP
+from resilient_constructs.breaker_workflow.work_function import KEY_TOLD
+from resilient_constructs.breaker_workflow.work_http import KEY_OF_WORK
 from resilient_constructs.testing.states import StatesError, TaskCall
 
 OUTAGE = BreakerPolicy(outage_calls=2, minimum_calls=4, cache_seconds=0.1, successes_to_close=1)
@@ -33,7 +37,7 @@ def test_an_envelope_is_taken_off() -> None:
     world.run({"resilient": about, "input": [1]})
     (body,) = world.parked
     assert body["input"] == [1]
-    assert body["resilient"] == {**about, "parked": 3, "attempts": 0, "probes": 0}
+    assert body["resilient"] == {**about, "key": "order-7", "parked": 3, "attempts": 0, "probes": 0}
 
 
 def test_claimed_work_keeps_its_claim() -> None:
@@ -48,6 +52,40 @@ def test_claimed_work_keeps_its_claim() -> None:
     world.put(CircuitState.FORCED_OPEN)
     world.run(given)
     assert (world.parked[0]["resilient"]["claim"], world.parked[0]["input"]) == (claim, None)
+
+
+@pytest.mark.parametrize(
+    ("about", "key"),
+    [
+        ({"name": "order-7", "key": "order-1", "parked": 2}, "order-1"),
+        ({"name": "order-7"}, "order-7"),
+        ({"key": "order-1"}, "order-1"),
+        ({}, "order-1-again"),
+    ],
+)
+def test_a_work_keeps_its_key_wherever_it_goes(about: dict[str, Any], key: str) -> None:
+    """Whom it calls is given the first name that it had, and so are the parked queue and the dead letters."""
+    given = {"resilient": about, "input": 1}
+    asks = work(arguments={"Payload": KEY_OF_WORK})
+    world = World(plan(work=asks, retries=()))
+    assert world.run(given, name="order-1-again").output == key
+    world.work_is(failing_with("Boom"))
+    world.run(given, name="order-1-again")
+    assert world.dead[0]["resilient"]["key"] == key
+    world.put(CircuitState.FORCED_OPEN)
+    world.run(given, name="order-1-again")
+    assert world.parked[0]["resilient"]["key"] == key
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("order-1", "order-1"), ("Bestellung ä€", "Bestellung%20%C3%A4%E2%82%AC")]
+)
+def test_a_function_is_told_the_key_beside_its_payload(name: str, key: str) -> None:
+    """In the client context, which is JSON of ASCII in base64, whatever the execution's name is made of."""
+    world = World(plan(work=work(arguments={"ClientContext": KEY_TOLD, "Payload": "{% $work %}"})))
+    world.work_is(lambda call: {"Payload": call.arguments["ClientContext"]})
+    told = json.loads(b64decode(world.run(7, name=name).output).decode("ascii"))
+    assert told == {"custom": {"idempotency_key": key}}
 
 
 def test_what_fails_is_tried_again_with_full_jitter() -> None:
@@ -152,7 +190,7 @@ def test_given_up_work_is_dead_lettered_with_all_that_a_person_needs() -> None:
     execution = world.run({"page": 7})
     (body,) = world.dead
     assert body == {
-        "resilient": {"name": "execution"},
+        "resilient": {"name": "execution", "key": "execution"},
         "input": {"page": 7},
         "error": "Boom",
         "cause": "x" * 2_000,

@@ -12,11 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine_runs import START, plan
 from resilient_runtime.breaker import Circuit, CircuitState
+from resilient_runtime.call import Call
+from resilient_runtime.work_envelope import begun_anew, work_of, wrapped
 
 from resilient_constructs.breaker_workflow.machine import Constant
-from resilient_constructs.breaker_workflow.parallel.machine import Given, Grouped, Read, inline_waits
+from resilient_constructs.breaker_workflow.machine import definition as workflow
+from resilient_constructs.breaker_workflow.parallel.machine import (
+    Given,
+    Grouped,
+    Read,
+    definition,
+    inline_waits,
+)
 from resilient_constructs.breaker_workflow.work_aws import NAME_OF_CHILD
 from resilient_constructs.breaker_workflow.work_http import KEY_OF_WORK
+from resilient_constructs.operate.redrive import TAKES_ENVELOPES
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-1000, 1000) | st.text(max_size=5),
@@ -113,7 +123,9 @@ def test_a_dead_letter_sent_back_is_one_item_again(form: str, item: Any) -> None
     batches.fails_for()
     batches.calls.clear()
     (letter,) = batches.dead
-    execution = batches.run({"resilient": {}, "input": letter["input"]}, name="night-again-1")
+    again = work_of(letter, Call())
+    assert again.name.endswith("-again-1")
+    execution = batches.run(wrapped(again), name=again.name)
 
     assert batches.calls == [item]
     assert letter["input"]["resilient"]["name"] == "night-1"
@@ -264,6 +276,27 @@ def test_a_constant_stands_in_for_items_that_fail(form: str) -> None:
     execution = batches.run({"items": [1, 2]})
     assert told(batches, execution) == ({0: 1, 1: {"words": [], "why": "Reject"}}, set())
     assert batches.dead == []
+
+
+def test_whoever_redrives_knows_workflows_and_batches_of_ours() -> None:
+    """Their definitions say that they take an envelope off their input."""
+    for ours in (workflow(plan()), definition(batch_plan())):
+        assert TAKES_ENVELOPES in json.dumps(ours)
+
+
+@pytest.mark.parametrize("form", ["inline", "distributed"])
+def test_a_batch_begun_anew_gives_its_items_the_keys_that_they_had(form: str) -> None:
+    """It has another name, and an API that knows keys knows each item again; so does it one sent back."""
+    named = replace(plan().work, arguments={"Payload": {"key": KEY_OF_WORK, "item": "{% $work %}"}})
+    source = Given(is_distributed=form == "distributed")
+    batches = Batches(batch_plan(item={"work": named}, source=source))
+    batches.run({"items": ["a", "b"]}, "night")
+    batches.fails_for({"key": "night-1", "item": "b"})
+    again = begun_anew("night", {"items": ["a", "b"]})
+    batches.run(wrapped(again), again.name)
+    (letter,) = batches.dead
+    batches.run(wrapped(work_of(letter, Call())), "once more")
+    assert sorted(one["key"] for one in batches.calls) == ["night-0"] * 2 + ["night-1"] * 3
 
 
 @pytest.mark.parametrize("form", ["inline", "distributed"])

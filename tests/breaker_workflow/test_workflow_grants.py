@@ -96,6 +96,7 @@ def test_grants_are_for_one_thing_each() -> None:
             assert actions_of(statements_of(template, "SenderServiceRole")) == {"sqs:SendMessage"}
             assert actions_of(statements_of(template, "RedriverServiceRole")) == {
                 "states:DescribeExecution",
+                "states:DescribeStateMachine",
                 "states:GetExecutionHistory",
                 "states:ListExecutions",
                 "states:RedriveExecution",

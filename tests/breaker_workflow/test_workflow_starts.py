@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from aws_cdk import App, Duration, Stack
 from aws_cdk.assertions import Template
+from resilient_runtime.call import Call
+from resilient_runtime.work_envelope import work_of
 from workflow_kinds import a_function, make_downstream
 
 from resilient_constructs import (
@@ -79,9 +82,29 @@ def test_schedules_send_to_the_queue_too(made: tuple[BreakerWorkflow, dict[str, 
         assert one["Target"]["RetryPolicy"]["MaximumRetryAttempts"] > 0
     assert nightly["Target"]["RoleArn"] == often["Target"]["RoleArn"]
     assert nightly["ScheduleExpressionTimezone"] == "Europe/Berlin"
-    assert json.loads(nightly["Target"]["Input"]) == {"scheduled_at": "<aws.scheduler.scheduled-time>"}
-    assert json.loads(often["Target"]["Input"]) == {"all": True}
+    assert json.loads(nightly["Target"]["Input"])["input"] == {
+        "scheduled_at": "<aws.scheduler.scheduled-time>"
+    }
+    assert json.loads(often["Target"]["Input"])["input"] == {"all": True}
     assert often["FlexibleTimeWindow"] == {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 3}
+
+
+def test_what_a_schedule_sends_twice_is_one_work(made: tuple[BreakerWorkflow, dict[str, Any]]) -> None:
+    """Both messages ask for an execution of the same name; the next time's and other schedules' do not."""
+    _, template = made
+
+    def name(schedule: str, time: str, message_id: str) -> str:
+        sent = the(template, "AWS::Scheduler::Schedule", schedule)["Target"]["Input"]
+        body = json.loads(sent.replace("<aws.scheduler.scheduled-time>", time))
+        work = work_of(body, Call(idempotency_key=message_id, message_id=message_id))
+        assert "resilient" not in work.input
+        return work.name
+
+    first = name("AnalyseNightly", "2026-11-21T06:00:00Z", "m-1")
+    assert re.fullmatch("Nightly-2026-11-21T06-00-00Z-[0-9a-f]{40}", first)
+    assert name("AnalyseNightly", "2026-11-21T06:00:00Z", "m-2") == first
+    assert name("AnalyseNightly", "2026-11-22T06:00:00Z", "m-1") != first
+    assert name("AnalyseOften", "2026-11-21T06:00:00Z", "m-1") != first
 
 
 def test_no_other_accounts_schedule_may_use_the_role(made: tuple[BreakerWorkflow, dict[str, Any]]) -> None:

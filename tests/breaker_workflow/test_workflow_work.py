@@ -19,6 +19,7 @@ from workflow_kinds import (
 )
 
 from resilient_constructs import ResilientFunction, Work
+from resilient_constructs.breaker_workflow.work_function import KEY_TOLD
 from resilient_constructs.limits import Faults
 
 every_kind = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
@@ -119,6 +120,14 @@ def test_a_heartbeat_is_shorter_than_the_timeout(stack: Stack) -> None:
     assert any(fault.startswith("work.heartbeat is 120; allowed: 1 to 59") for fault in told(work))
 
 
+def test_a_function_is_told_the_key_in_every_form(stack: Stack) -> None:
+    """Beside its payload, also where it only begins the work."""
+    function = make_function(stack)
+    for made in (Work.function(function), Work.function(function, heartbeat=Duration.minutes(2))):
+        assert isinstance(made.task.arguments, dict)
+        assert made.task.arguments["ClientContext"] == KEY_TOLD
+
+
 def test_an_endpoint_is_called_without_a_function(stack: Stack) -> None:
     """The task is Step Functions' own, with the connection's credentials and a key for this work."""
     task = Work.http("https://api.example.com/pages", connection=make_connection(stack)).task
@@ -127,7 +136,7 @@ def test_an_endpoint_is_called_without_a_function(stack: Stack) -> None:
     assert task.arguments["Method"] == "POST"
     assert task.arguments["RequestBody"] == "{% $work %}"
     assert "ConnectionArn" in task.arguments["InvocationConfig"]
-    assert task.arguments["Headers"]["Idempotency-Key"] == "{% $job.name %}"
+    assert task.arguments["Headers"]["Idempotency-Key"] == "{% $job.key %}"
     assert task.timeout_seconds == 60
 
 

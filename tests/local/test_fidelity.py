@@ -109,3 +109,5 @@ def test_a_task_that_nothing_stands_behind_is_told() -> None:
     assert "ECS" in found.because
     (found,) = differences([machine('"arn:aws:states:::aws-sdk:s3:copyObject"')])
     assert "role" in found.because
+    (found,) = differences([machine('{"Arguments": {"ClientContext": "{% $x %}"}}')])
+    assert "idempotency_key" in found.because

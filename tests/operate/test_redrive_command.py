@@ -11,13 +11,22 @@ import boto3
 import pytest
 import typer
 from botocore.stub import Stubber
+from resilient_runtime.work_envelope import as_text
 from typer.testing import CliRunner
 
 from resilient_constructs.operate import redrive_command
 from resilient_constructs.operate.errors import OperateError
-from resilient_constructs.operate.redrive import Found, Way, parse_since, run_again, user_agent
+from resilient_constructs.operate.redrive import (
+    TAKES_ENVELOPES,
+    Found,
+    Way,
+    parse_since,
+    run_again,
+    user_agent,
+)
 
 MACHINE = "arn:aws:states:eu-west-1:111122223333:stateMachine:Pages"
+OURS = json.dumps({"Assign": f"{{% $exists($given{TAKES_ENVELOPES}) %}}"})
 STOPPED = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
 
@@ -72,6 +81,28 @@ class Aws:
         self.describes(name, error="SQS.Down", **more)
         self.ended_with(name, "ExecutionFailed", "TaskFailed")
 
+    def gave_up(self, name: str, *, definition: str = OURS, **more: Any) -> None:
+        """An execution that ended in a Fail state, of a machine that is asked for."""
+        self.describes(name, error="Unreadable", **more)
+        self.ended_with(name, "ExecutionFailed", "FailStateEntered")
+        machine = {
+            "stateMachineArn": MACHINE,
+            "name": "Pages",
+            "definition": definition,
+            "roleArn": "arn:aws:iam::111122223333:role/Pages",
+            "type": "STANDARD",
+            "creationDate": STOPPED,
+        }
+        self.stub.add_response("describe_state_machine", machine, {"stateMachineArn": MACHINE})
+
+    def starts(self, name: str, given: str) -> None:
+        """One answer of StartExecution."""
+        self.stub.add_response(
+            "start_execution",
+            {"executionArn": arn_of(name), "startDate": STOPPED},
+            {"stateMachineArn": MACHINE, "name": name, "input": given},
+        )
+
     def redrives(self, name: str) -> None:
         """One answer of RedriveExecution."""
         self.stub.add_response("redrive_execution", {"redriveDate": STOPPED}, {"executionArn": arn_of(name)})
@@ -107,22 +138,48 @@ def test_an_execution_that_stopped_in_the_middle_is_redriven(aws: Aws) -> None:
 
 
 def test_an_execution_that_gave_up_is_started_anew(aws: Aws) -> None:
-    """A redrive would re-enter its Fail state and fail again; the new one has the same input."""
-    aws.describes("a", error="Unreadable")
-    aws.ended_with("a", "ExecutionFailed", "FailStateEntered")
-    started = {"executionArn": arn_of("a-again-1795251600"), "startDate": STOPPED}
-    aws.stub.add_response(
-        "start_execution",
-        started,
-        {"stateMachineArn": MACHINE, "name": "a-again-1795251600", "input": '{"page":3}'},
-    )
-    assert "new execution a-again-1795251600" in run(arn_of("a"), "-r", "mended")
+    """A redrive would re-enter its Fail state and fail again; the new one has the same input and key."""
+    aws.gave_up("a")
+    aws.starts("a-again", '{"resilient":{"key":"a"},"input":{"page":3}}')
+    assert "new execution a-again" in run(arn_of("a"), "-r", "mended")
+
+
+def test_parked_work_that_gave_up_has_its_attempts_and_its_time_again(aws: Aws) -> None:
+    """Else it would be dead-lettered at its first failure, and parked too long at the first open circuit."""
+    about = {
+        "name": "a",
+        "key": "k",
+        "parked": 2,
+        "first_started_at": "2026-11-01T00:00:00Z",
+        "tries": [5],
+        "attempts": 5,
+        "probes": 99,
+        "claim": {"bucket": "b", "key": "work/1.json"},
+    }
+    aws.gave_up("a-p2", input=json.dumps({"resilient": about, "input": None}))
+    kept = {"key": "k", "claim": about["claim"]}
+    aws.starts("a-p2-again", as_text({"resilient": kept, "input": None}))
+    assert "new execution a-p2-again" in run(arn_of("a-p2"), "-r", "mended")
+
+
+def test_a_workflow_that_is_not_ours_gets_its_input_as_it_was(aws: Aws) -> None:
+    """It would take our envelope for its input."""
+    aws.gave_up("a", definition='{"States": {}}', input='{"resilient": {"attempts": 5}, "input": 1}')
+    aws.starts("a-again", '{"resilient": {"attempts": 5}, "input": 1}')
+    assert "new execution a-again" in run(arn_of("a"), "-r", "mended")
+
+
+def test_each_state_machine_is_looked_at_once(aws: Aws) -> None:
+    """However many executions of it gave up."""
+    aws.gave_up("a")
+    aws.describes("b", error="Unreadable")
+    aws.ended_with("b", "ExecutionFailed", "FailStateEntered")
+    assert "2 would be run once more" in run(arn_of("a"), arn_of("b"), "--dry-run")
 
 
 def test_who_orders_twice_starts_one(aws: Aws) -> None:
     """The new execution's name is the same for the same failure."""
-    aws.describes("x" * 80)
-    aws.ended_with("x" * 80, "ExecutionFailed", "FailStateEntered")
+    aws.gave_up("x" * 80)
     aws.stub.add_client_error("start_execution", "ExecutionAlreadyExists")
     told = run(arn_of("x" * 80), "-r", "mended", "--json", code=2)
     line = json.loads(told)

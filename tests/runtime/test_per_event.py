@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lambda_events import App, Context, bridge_event
-from resilient_runtime import current_call
+from resilient_runtime import Call, current_call
 from resilient_runtime.interruption import DeadlineExceeded, InvocationTimedOut
 
 JSON = st.recursive(
@@ -229,6 +229,32 @@ def test_any_context_will_do(context: object) -> None:
     seen: list[Any] = []
     App(lambda event, context: seen.append(context), mode="event").handler({}, context)
     assert seen == [context]
+
+
+class ClientContext:
+    """As the platform's own runtime has it."""
+
+    def __init__(self, custom: object) -> None:
+        self.custom = custom
+
+
+@pytest.mark.parametrize(
+    ("custom", "key"),
+    [
+        ({"idempotency_key": "order-7"}, "order-7"),
+        ({"idempotency_key": "order 7\n"}, Context.aws_request_id),
+        ({"idempotency_key": 7}, Context.aws_request_id),
+        ({}, Context.aws_request_id),
+        (None, Context.aws_request_id),
+    ],
+)
+def test_the_key_of_a_workflow_is_the_calls(custom: object, key: str) -> None:
+    """However often the workflow calls for this work; a key that no header takes is passed over."""
+    context = Context()
+    context.client_context = ClientContext(custom)  # type: ignore[attr-defined]
+    seen: list[Call | None] = []
+    App(lambda event, context: seen.append(current_call()), mode="event")({}, context)
+    assert [call.idempotency_key for call in seen if call] == [key]
 
 
 def test_a_log_that_is_full_changes_nothing() -> None:

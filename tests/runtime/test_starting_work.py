@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from lambda_events import App, Context, Ticking, batch_of, returned, sqs_record
+from lambda_events import App, Context, Ticking, batch_of, bridge_event, returned, sqs_record
 from resilient_runtime.call import Call
 from resilient_runtime.pacing import Pacer
 from resilient_runtime.rare_records import RareRecords
@@ -95,6 +95,7 @@ class World:
         self.starter = Starter(
             Executions(MACHINE, lambda: self.aws),
             S3Claims("kept", lambda: self.s3),
+            machine=MACHINE,
             pacer=pacer,
             rate=rate,
             clock=self.clock.clock,
@@ -145,6 +146,42 @@ def test_a_parked_work_that_is_too_large_keeps_its_name() -> None:
     world.app(batch_of(sqs_record(body)))
     about = json.loads(world.aws.started["order-7-p2"])["resilient"]
     assert (about["name"], about["parked"], about["claim"]["size"]) == ("order-7", 2, 300_002)
+
+
+def ended(**detail: object) -> dict[str, Any]:
+    """The event of the end of an execution, as its rule sends it to the dead letters."""
+    named = {"name": "order-7", "executionArn": f"{MACHINE}:order-7", "stateMachineArn": MACHINE}
+    return bridge_event(
+        {**named, "status": "TIMED_OUT", **detail},
+        source="aws.states",
+        **{"detail-type": "Step Functions Execution Status Change"},
+    )
+
+
+def test_an_execution_that_timed_out_is_started_anew_with_its_own_input() -> None:
+    """Its event, moved from the dead letters to the queue, is the work and not an input; twice it is one."""
+    world = World()
+    records = [sqs_record(ended(input='{"page": 3}'), message_id=name) for name in ("m-1", "m-2")]
+    assert returned(world.app(batch_of(*records))) == []
+    assert world.aws.started == {"order-7-again": '{"resilient":{"key":"order-7"},"input":{"page":3}}'}
+
+
+def test_an_execution_that_timed_out_without_telling_its_input_is_dead_lettered() -> None:
+    """Nothing is started with the event, and the reason says how the work is run again."""
+    world = World()
+    assert returned(world.app(batch_of(sqs_record(ended())))) == []
+    assert world.aws.started == {}
+    assert "resilient redrive" in world.app.dead_letters.stored[0][1].reason
+
+
+def test_a_dead_letter_that_was_sent_twice_is_one_work() -> None:
+    """Step Functions did not hear that the first had arrived; moved back, both are one execution."""
+    world = World()
+    execution = MACHINE.replace("stateMachine", "execution") + ":order-7"
+    letter = {"input": {"page": 3}, "error": "Boom", "cause": "", "execution": execution}
+    world.app(batch_of(*(sqs_record(letter, message_id=name) for name in ("m-1", "m-2"))))
+    assert list(world.aws.started) == ["order-7-again"]
+    assert [one["status"] for one in world.told] == ["ALREADY_STARTED"]
 
 
 def test_a_large_input_without_a_bucket_is_dead_lettered() -> None:

@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lambda_events import sqs_record
 from resilient_runtime.call import Call
+from resilient_runtime.deliveries import read_into
 from resilient_runtime.reject import Reject
 from resilient_runtime.work_envelope import (
     LARGEST_INPUT,
     Work,
     as_text,
+    begun_anew,
     envelope_of,
     execution_name,
     is_too_large,
@@ -79,25 +82,70 @@ def test_a_parked_work_is_named_by_its_resumption(about: dict[str, Any], name: s
     assert wrapped(work) == (body if about else {"page": 3})
 
 
+def test_a_name_that_is_none_is_no_key_either() -> None:
+    """Whoever is told the key gets one that headers, logs and our own runtime take; it stays the same."""
+    about = {"name": "Nightly-2026-11-21T06:00:00Z"}
+    first = work_of({"resilient": about, "input": 1}, CALL)
+    assert first.about == {**about, "key": first.name}
+    parked = work_of({"resilient": {**first.about, "parked": 1}, "input": 1}, CALL)
+    assert parked.about["key"] == first.name != parked.name
+
+
+def failed(execution: str) -> dict[str, Any]:
+    """The dead letter of another execution."""
+    return {**GIVEN_UP, "execution": f"arn:aws:states:eu-west-1:111122223333:execution:Pages:{execution}"}
+
+
 def test_the_same_dead_letter_is_one_work_and_another_is_another() -> None:
-    """A dead letter that was moved back is started anew, with its input alone, once for each message."""
+    """A dead letter that was moved back is started anew, once for what failed, and not for each message."""
     again = work_of(GIVEN_UP, CALL)
-    assert again.name == "order-7-again-m-1"
-    assert wrapped(again) == {"page": 3}
-    assert work_of(GIVEN_UP, Call(message_id="m-2")).name == "order-7-again-m-2"
+    assert again == Work("order-7-again", {"page": 3}, {"key": "order-7"})
+    assert work_of(GIVEN_UP, Call(message_id="m-2")) == again
+    assert work_of(failed("order-8"), CALL).name == "order-8-again"
+    assert work_of(failed("order-7-again"), CALL).name == "order-7-again-again"
+
+
+def test_a_work_that_fails_over_and_over_has_a_name_each_time() -> None:
+    """However long it becomes; and its key is the first of them."""
+    names = [CALL.idempotency_key]
+    key: object = None
+    for _ in range(20):
+        letter = {**failed(names[-1]), "resilient": {"name": names[-1], **({"key": key} if key else {})}}
+        again = work_of(letter, CALL)
+        names.append(again.name)
+        key = again.about["key"]
+    assert len(set(names)) == 21
+    assert all(re.fullmatch("[0-9A-Za-z_-]{1,80}", name) for name in names)
+    assert key == "order-7"
+
+
+def test_each_item_of_a_batch_is_a_work_of_its_own() -> None:
+    """All of them failed in one execution; each letter is one item again, in its place."""
+    item = {"resilient": {"name": "night-3", "item": {"index": 3}}, "input": "a"}
+    letter = {**failed("night"), "index": 3, "input": item, "resilient": {"name": "night-3"}}
+    again = work_of(letter, CALL)
+    assert (again.name, again.input, again.about) == ("night-again-3", item, {"key": "night-3"})
+    assert work_of({**letter, "index": 4}, CALL).name == "night-again-4"
 
 
 def test_the_dead_letter_of_a_claimed_work_still_claims() -> None:
     """What was too large for an execution is not in the dead letter either."""
     claim = {"bucket": "kept", "key": "work/1.json", "size": 300_000}
-    letter = {**GIVEN_UP, "input": None, "resilient": {"name": "order-7", "claim": claim}}
-    assert wrapped(work_of(letter, CALL)) == {"resilient": {"claim": claim}, "input": None}
+    letter = {
+        **GIVEN_UP,
+        "input": None,
+        "resilient": {"name": "order-7-again", "key": "order-7", "claim": claim},
+    }
+    assert wrapped(work_of(letter, CALL)) == {
+        "resilient": {"key": "order-7", "claim": claim},
+        "input": None,
+    }
 
 
 def test_an_express_executions_dead_letter_has_the_name_too() -> None:
     """Its ARN goes on after the name."""
     letter = {**GIVEN_UP, "execution": "arn:aws:states:eu-west-1:1:express:Pages:order-7:6c3b-1"}
-    assert work_of(letter, CALL).name == "order-7-again-m-1"
+    assert work_of(letter, CALL).name == "order-7-again"
 
 
 MACHINE = "arn:aws:states:eu-west-1:111122223333:stateMachine:Pages"
@@ -115,25 +163,55 @@ TIMED_OUT: dict[str, Any] = {
 }
 
 
-def test_the_end_of_an_execution_that_gave_nothing_up_is_a_dead_letter() -> None:
-    """Moved back into the queue, its work is started anew, once for each message."""
-    again = work_of(TIMED_OUT, CALL, machine=MACHINE)
-    assert again.name == "order-7-again-m-1"
-    assert wrapped(again) == {"page": 3}
+def delivered(body: object, *, machine: str | None = MACHINE, message_id: str = "m-1") -> Work:
+    """What is to be started for an SQS record with this body, read as the starter reads it."""
+    call = Call(message_id=message_id)
+    return work_of(read_into(call, sqs_record(body, message_id=message_id)), call, machine=machine)
+
+
+def ended_with(given: object) -> dict[str, Any]:
+    """The event of the end of an execution that was given this."""
+    return {**TIMED_OUT, "detail": {**TIMED_OUT["detail"], "input": json.dumps(given)}}
+
+
+@pytest.mark.parametrize("status", ["TIMED_OUT", "ABORTED", "FAILED"])
+def test_the_end_of_an_execution_that_gave_nothing_up_is_a_dead_letter(status: str) -> None:
+    """Moved back into the queue as a message, its work is started anew, once for what ended."""
+    event = {**TIMED_OUT, "detail": {**TIMED_OUT["detail"], "status": status}}
+    again = delivered(event)
+    assert again == Work("order-7-again", {"page": 3}, {"key": "order-7"})
+    assert delivered(event, message_id="m-2") == again
 
 
 def test_the_end_of_a_claimed_work_still_claims() -> None:
     """The execution's input was the envelope, and the event has it as text."""
     claim = {"bucket": "kept", "key": "work/1.json", "size": 300_000}
-    text = json.dumps({"resilient": {"name": "order-7", "parked": 2, "claim": claim}, "input": None})
-    ended = {**TIMED_OUT, "detail": {**TIMED_OUT["detail"], "input": text}}
-    assert wrapped(work_of(ended, CALL, machine=MACHINE)) == {"resilient": {"claim": claim}, "input": None}
+    ended = ended_with({"resilient": {"name": "order-1", "parked": 2, "claim": claim}, "input": None})
+    assert wrapped(delivered(ended)) == {"resilient": {"key": "order-1", "claim": claim}, "input": None}
+
+
+def test_the_end_of_a_batch_is_the_batch_again_and_that_of_one_item_is_this_item() -> None:
+    """What an execution was told of its place in a batch is told to the next one too."""
+    batch = delivered(ended_with({"items": [1, 2]}))
+    assert wrapped(batch) == {"resilient": {"key": "order-7"}, "input": {"items": [1, 2]}}
+    item = {"resilient": {"name": "night-3", "item": {"index": 3}}, "input": "a"}
+    sent_back = delivered(ended_with({"resilient": {"key": "night-3"}, "input": item}))
+    assert wrapped(sent_back) == {"resilient": {"key": "night-3"}, "input": item}
+    by_hand = delivered(ended_with(item))
+    assert wrapped(by_hand) == {"resilient": {"key": "night-3", "item": {"index": 3}}, "input": "a"}
+
+
+def test_what_an_execution_had_spent_is_not_handed_on() -> None:
+    """Neither attempts nor clock nor probes: a work begun anew is not given up at its first failure."""
+    spent = {"name": "n", "key": "k", "parked": 9, "attempts": 4, "tries": [4], "probes": 2}
+    given = {"resilient": {**spent, "first_started_at": "2026-11-01T00:00:00Z"}, "input": 7}
+    assert begun_anew("n-p9", given) == Work("n-p9-again", 7, {"key": "k"})
 
 
 def test_the_end_of_another_machines_execution_is_an_input() -> None:
     """A workflow may be fed with the ends of others."""
-    assert work_of(TIMED_OUT, CALL, machine="another") == Work("order-7", TIMED_OUT, {})
-    assert work_of(TIMED_OUT, CALL) == Work("order-7", TIMED_OUT, {})
+    for machine in ("another", None):
+        assert delivered(TIMED_OUT, machine=machine) == Work("m-1", TIMED_OUT["detail"], {})
 
 
 def test_an_end_without_its_input_says_what_to_do() -> None:
@@ -141,7 +219,7 @@ def test_an_end_without_its_input_says_what_to_do() -> None:
     detail = {**TIMED_OUT["detail"], "inputDetails": {"included": False}}
     del detail["input"]
     with pytest.raises(Reject, match=r"resilient redrive arn:aws:states:.*:execution:Pages:order-7"):
-        work_of({**TIMED_OUT, "detail": detail}, CALL, machine=MACHINE)
+        delivered({**TIMED_OUT, "detail": detail})
 
 
 @pytest.mark.parametrize("execution", [None, "order-7", "arn:aws:sqs:eu-west-1:1:execution:Pages:order-7"])

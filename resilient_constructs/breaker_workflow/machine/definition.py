@@ -127,6 +127,8 @@ def _beginning(plan: MachinePlan) -> dict[str, Any]:
                     'attempts': 0,
                     'probes': 0
                 }}, $given, {{
+                    'key': $exists($given.key) ? $given.key : $exists($given.name)
+                        ? $given.name : $states.context.Execution.Name,
                     'tries': $exists($given.tries) and $count($given.tries) = {len(plan.retries)}
                         ? $given.tries : {tries},
                     'waits': 0,

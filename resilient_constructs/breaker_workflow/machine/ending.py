@@ -129,6 +129,7 @@ def _envelope() -> dict[str, Any]:
         "resilient": expression(
             """$merge([{
                 'name': $job.name,
+                'key': $job.key,
                 'parked': $job.parked + 1,
                 'first_started_at': $job.first_started_at,
                 'tries': $job.tries,
@@ -165,7 +166,7 @@ def _wait_until_recovery() -> dict[str, Any]:
 def _dead_letter(plan: MachinePlan) -> dict[str, Any]:
     """What a person needs to judge it, and the starter to begin it anew when it is sent back to the queue."""
     body = {
-        "resilient": expression("$merge([{'name': $job.name}, $job.claim])"),
+        "resilient": expression("$merge([{'name': $job.name, 'key': $job.key}, $job.claim])"),
         "input": expression("$job.is_claimed ? null : $work"),
         "error": expression("$call.error"),
         "cause": expression("$call.cause"),

@@ -73,7 +73,8 @@ class WorkTask:
     """One Task state: the work, or what is done in its stead.
 
     The work's input is the variable ``$work``: ``arguments={"FunctionName": arn, "Payload": "{% $work %}"}``;
-    ``$job.name`` is the name that this work began with, an item's own in a batch.
+    ``$job.key`` is the name that this work began with, an item's own in a batch, however often it is parked
+    or sent back.
     A fallback has ``$failure`` too: ``{"error", "cause", "attempts"}``.
 
     :param resource: ``arn:aws:states:::lambda:invoke``, an activity, any that a Task may have

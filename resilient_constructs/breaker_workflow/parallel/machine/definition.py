@@ -72,9 +72,11 @@ def _begin(plan: BatchPlan) -> dict[str, Any]:
                 f"""{wrapped} and $not($exists($states.input.resilient.item))
                     ? $states.input.input : $states.input"""
             ),
+            # its first name: the keys of its items are made of it, also when it is begun once more
             "batch_name": expression(
-                f"""{wrapped} and $exists($states.input.resilient.name)
-                    ? $states.input.resilient.name : $states.context.Execution.Name"""
+                f"""{wrapped} ? ($exists({given}.resilient.key) ? {given}.resilient.key
+                    : $exists({given}.resilient.name) ? {given}.resilient.name
+                    : $states.context.Execution.Name) : $states.context.Execution.Name"""
             ),
             "is_claimed": expression(f"{wrapped} and $exists($states.input.resilient.claim)"),
             **({} if plan.batches_at_once is None else {"line": NO_LINE}),
