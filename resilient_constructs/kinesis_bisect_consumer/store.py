@@ -89,9 +89,7 @@ class PoisonStore:
     def let_park(self, grantee: iam.IGrantable) -> None:
         """Let a function read which keys wait, and add to them."""
         if self.parked_keys is not None:
-            self.parked_keys.grant(
-                grantee, "dynamodb:GetItem", "dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem"
-            )
+            self.parked_keys.grant(grantee, "dynamodb:GetItem", "dynamodb:Scan", "dynamodb:UpdateItem")
             _use_key_of(self.parked_keys, grantee)
 
     def let_replay(self, grantee: iam.IGrantable) -> None:

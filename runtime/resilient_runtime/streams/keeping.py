@@ -25,7 +25,7 @@ _REMEDY = {
     ),
     "park": (
         "The record's key is to wait, but that could not be written down, so the shard waits at the record "
-        "and nothing is lost or out of order. Check dynamodb:PutItem and UpdateItem of the function's "
+        "and nothing is lost or out of order. Check dynamodb:UpdateItem of the function's "
         "role on the table of parked keys, and that it exists."
     ),
     "read": (
