@@ -136,6 +136,7 @@ def _beginning(plan: MachinePlan) -> dict[str, Any]:
             )"""
         ),
         "call": expression(literal(_NO_CALL)),
+        "failure": expression(literal({"error": "", "cause": "", "attempts": 0})),
     }
 
 
