@@ -25,7 +25,7 @@ from workflow_kinds import (
     statements_of,
 )
 
-from resilient_constructs import BreakerWorkflow, Parking, ResilientFunction, Work
+from resilient_constructs import BreakerWorkflow, ParallelWork, Parking, ResilientFunction, Work
 from resilient_constructs.breaker_workflow.signals import Emitted, workflow_signals
 from resilient_constructs.monitoring import Severity
 
@@ -315,6 +315,21 @@ def test_an_imported_bucket_whose_key_is_not_known_is_warned_of(is_known: bool) 
         if one["Resource"] == arn
     ]
     assert [one["Action"] for one in used] == (["kms:GenerateDataKey"] if is_known else [])
+
+
+def test_a_batchs_starter_uses_the_claims_buckets_key_too() -> None:
+    """A batch that is too large for a message is kept in the same way."""
+    stack = Stack(App(), "Shop")
+    large = s3.Bucket(stack, "Large", encryption_key=kms.Key(stack, "Key"))
+    ParallelWork(stack, "Analyse", work=a_function(stack), claims=large)
+    granted = actions_of(statements_of(Template.from_stack(stack).to_json(), "AnalyseStarterRole"))
+    assert {"s3:PutObject", "kms:GenerateDataKey"} <= granted
+
+
+def test_a_batch_refuses_what_is_no_work_by_name() -> None:
+    """As a workflow does."""
+    with pytest.raises(ValueError, match=r"ParallelWork 'Analyse': work is 5; allowed: a Work"):
+        ParallelWork(Stack(App(), "Shop"), "Analyse", work=5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("express", [False, True])
