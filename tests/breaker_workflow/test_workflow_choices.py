@@ -79,8 +79,9 @@ def test_what_aws_would_refuse_is_refused_at_construction(
 )
 def test_what_is_of_another_kind_is_refused_by_name(stack: Stack, given: dict[str, Any], told: str) -> None:
     """A slip of the pen is told like any other fault, and not by a traceback out of the library."""
+    wrong: dict[str, Any] = {"work": a_function(stack), **given}
     with pytest.raises(ValueError, match="BreakerWorkflow 'Analyse'") as error:
-        BreakerWorkflow(stack, "Analyse", **{"work": a_function(stack), **given})
+        BreakerWorkflow(stack, "Analyse", **wrong)
     assert told in str(error.value)
     assert "https://" in str(error.value)
 
@@ -120,7 +121,7 @@ def test_a_queue_for_parked_work_is_refused_where_work_waits(stack: Stack) -> No
 def test_work_that_waits_has_as_long_as_it_is_kept(stack: Stack) -> None:
     """With Parking.WAIT an execution does not run out of time before its work is given up for its age."""
     ocr = make_downstream(stack)
-    wait = {"downstream": ocr, "parking": Parking.WAIT, "retries": []}
+    wait: dict[str, Any] = {"downstream": ocr, "parking": Parking.WAIT, "retries": []}
     work = Work.function(make_function(stack), timeout=Duration.seconds(50))
     usual = BreakerWorkflow(stack, "Usual", work=work, **wait)
     assert usual.timeout_seconds == 14 * 86_400 + 2 * 50

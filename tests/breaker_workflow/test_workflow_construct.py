@@ -303,7 +303,7 @@ def test_an_imported_bucket_whose_key_is_not_known_is_warned_of(is_known: bool) 
     """Nothing can be granted on a key that nobody named; one that was named is used."""
     stack = Stack(App(), "Shop")
     arn = "arn:aws:kms:eu-west-1:111122223333:key/1"
-    given = {"encryption_key": kms.Key.from_key_arn(stack, "Key", arn)} if is_known else {}
+    given: dict[str, Any] = {"encryption_key": kms.Key.from_key_arn(stack, "Key", arn)} if is_known else {}
     large = s3.Bucket.from_bucket_attributes(stack, "Large", bucket_name="large", **given)
     BreakerWorkflow(stack, "Analyse", work=a_function(stack), claims=large)
     told = Annotations.from_stack(stack)

@@ -157,7 +157,7 @@ def test_its_metrics_are_those_of_its_own_machine() -> None:
     """Each metric method answers with its own metric of this workflow's own resource, as it is asked for."""
     stack = Stack(App(), "Shop")
     made = BreakerWorkflow(stack, "Analyse", work=a_function(stack), downstream=make_downstream(stack))
-    machine = {"StateMachineArn": {"Ref": stack.get_logical_id(made.state_machine.node.default_child)}}
+    machine = {"StateMachineArn": stack.resolve(made.state_machine.state_machine_arn)}
     assert made.parked_queue is not None
 
     def named(queue: sqs.IQueue) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def test_who_could_not_be_allowed_to_answer_is_warned_of(stack: Stack, is_known:
     """The role of an imported function is often not known, and then nobody may answer for the token."""
     arn = "arn:aws:lambda:eu-west-1:111122223333:function:far"
     role = iam.Role.from_role_arn(stack, "Role", "arn:aws:iam::111122223333:role/far")
-    given = {"role": role} if is_known else {}
+    given: dict[str, Any] = {"role": role} if is_known else {}
     imported = lambda_.Function.from_function_attributes(stack, "Far", function_arn=arn, **given)
     BreakerWorkflow(stack, "Analyse", work=Work.function(imported, heartbeat=Duration.minutes(2)))
     told = Annotations.from_stack(stack)
@@ -296,7 +296,8 @@ def test_a_work_that_does_not_fit_into_a_task_says_nothing_of_ecs(stack: Stack) 
 
 def test_a_task_may_have_a_public_address(stack: Stack) -> None:
     """In a public subnet it needs one to pull its image; by default it has none."""
-    for name, given in (("DISABLED", {}), ("ENABLED", {"assign_public_ip": True})):
+    asked: dict[str, dict[str, Any]] = {"DISABLED": {}, "ENABLED": {"assign_public_ip": True}}
+    for name, given in asked.items():
         task = make_task(Stack(App(), "Shop"), **given).task
         assert isinstance(task.arguments, dict)
         network = task.arguments["NetworkConfiguration"]["AwsvpcConfiguration"]
