@@ -26,8 +26,9 @@ class Service(NamedTuple):
 # By the name in the state's resource: IAM's, and the errors'.
 # https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html
 # https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
-_OTHERWISE: Mapping[str, tuple[str, str]] = {
-    "apigateway": ("apigateway", "ApiGateway"),
+_OTHERWISE: Mapping[str, tuple[str | None, str]] = {
+    # IAM knows its methods only: apigateway:GET
+    "apigateway": (None, "ApiGateway"),
     "bedrock": ("bedrock", "Bedrock"),
     "bedrockagent": ("bedrock", "BedrockAgent"),
     "bedrockagentruntime": ("bedrock", "BedrockAgentRuntime"),
@@ -111,21 +112,29 @@ _PLAIN = frozenset(
         "translate",
     }
 )
-# Actions that IAM knows by the name of another one.
+# Actions that IAM knows by the name of another one; empty for those that take more than one, or depend on
+# what is in them.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
-# https://docs.aws.amazon.com/bedrock/latest/userguide/api-methods.html
+# https://docs.aws.amazon.com/bedrock/latest/userguide/inference-prereq.html
 _ACTIONS: Mapping[str, str] = {
     "bedrockruntime:converse": "bedrock:InvokeModel",
+    "bedrockruntime:startAsyncInvoke": "bedrock:InvokeModel",
     "dynamodb:batchExecuteStatement": "",
     "dynamodb:executeStatement": "",
     "dynamodb:executeTransaction": "",
     "dynamodb:transactGetItems": "dynamodb:GetItem",
     "dynamodb:transactWriteItems": "",
+    "kms:reEncrypt": "",
     "lambda:invoke": "lambda:InvokeFunction",
     "s3:completeMultipartUpload": "s3:PutObject",
     "s3:copyObject": "",
     "s3:createMultipartUpload": "s3:PutObject",
+    "s3:createBucket": "s3:CreateBucket",
+    "s3:deleteBucket": "s3:DeleteBucket",
     "s3:deleteObjects": "s3:DeleteObject",
+    "s3:getBucketLocation": "s3:GetBucketLocation",
+    "s3:getObjectAttributes": "",
+    "s3:getObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
     "s3:headBucket": "s3:ListBucket",
     "s3:headObject": "s3:GetObject",
     "s3:listBuckets": "s3:ListAllMyBuckets",
@@ -134,8 +143,11 @@ _ACTIONS: Mapping[str, str] = {
     "s3:listObjectsV2": "s3:ListBucket",
     "s3:listObjectVersions": "s3:ListBucketVersions",
     "s3:listParts": "s3:ListMultipartUploadParts",
+    "s3:putObjectLockConfiguration": "s3:PutBucketObjectLockConfiguration",
+    "s3:selectObjectContent": "s3:GetObject",
     "s3:uploadPart": "s3:PutObject",
     "s3:uploadPartCopy": "",
+    "sesv2:sendBulkEmail": "",
     "sqs:changeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
     "sqs:deleteMessageBatch": "sqs:DeleteMessage",
     "sqs:sendMessageBatch": "sqs:SendMessage",
@@ -162,4 +174,6 @@ def iam_action(service: str, action: str) -> str | None:
     if known is not None:
         return known or None
     prefix = service_named(service).iam
+    if service == "s3" and "Bucket" in action:
+        return None  # of a bucket's settings IAM has names of its own: s3:GetEncryptionConfiguration
     return None if prefix is None else f"{prefix}:{action[:1].upper()}{action[1:]}"

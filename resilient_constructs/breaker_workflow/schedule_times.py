@@ -16,7 +16,7 @@ __all__ = ["check_schedule"]
 
 _RATE = re.compile(r"rate\([1-9]\d* (minute|hour|day)s?\)")
 # Minutes, hours, day of month, month, day of week, year.
-_CRON = re.compile(r"cron\([\w*?,/#-]+( [\w*?,/#-]+){5}\)", re.ASCII)
+_CRON = re.compile(r"cron\([\w*?,/#-]+(\s+[\w*?,/#-]+){5}\)", re.ASCII)
 _CRON_DIGIT = re.compile(r"[\d*?]|[A-Z]{3}\b|L", re.ASCII)
 _AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)", re.ASCII)
 _LONGEST_MINUTES = 1440
@@ -51,7 +51,7 @@ def _is_expression(text: object) -> bool:
         return _is_moment(at[1])
     if _CRON.fullmatch(text):
         # a word is no time: each field has a number, a sign, a month's or a day's name
-        return all(_CRON_DIGIT.match(field) for field in text[len("cron(") : -1].split(" "))
+        return all(_CRON_DIGIT.match(field) for field in text[len("cron(") : -1].split())
     return _RATE.fullmatch(text) is not None
 
 

@@ -141,6 +141,7 @@ def test_all_faults_of_a_schedule_are_told_at_once() -> None:
         "cron(0 0 L * ? *)",
         "cron(0 9 ? JAN,JUL 2#1 *)",
         "cron(0 9 3W * ? *)",
+        "cron(0  9 1 * ? *)",
     ],
 )
 def test_what_scheduler_understands_is_taken(expression: str) -> None:

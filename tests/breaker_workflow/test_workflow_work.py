@@ -235,7 +235,13 @@ def test_an_actions_names_are_those_of_iam_and_of_its_errors(
 
 
 @pytest.mark.parametrize(
-    ("service", "action"), [("managedblockchain", "getNode"), ("dynamodb", "transactWriteItems")]
+    ("service", "action"),
+    [
+        ("managedblockchain", "getNode"),
+        ("apigateway", "getRestApi"),
+        ("dynamodb", "transactWriteItems"),
+        ("s3", "getBucketEncryption"),
+    ],
 )
 def test_what_iam_calls_an_action_is_not_guessed(service: str, action: str) -> None:
     """Where it is not known, or takes more than one permission, it has to be said."""
