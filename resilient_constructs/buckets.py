@@ -11,7 +11,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-__all__ = ["let_put", "make_bucket"]
+__all__ = ["is_key_known", "let_get", "let_put", "make_bucket"]
 
 # How long it keeps what was written over or deleted by mistake.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html
@@ -52,6 +52,28 @@ def let_put(role: iam.IGrantable, bucket: s3.IBucket, prefix: str) -> None:
         # All that an upload in one piece needs.
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
         key.grant(role, "kms:GenerateDataKey")
+
+
+def let_get(grantee: iam.IGrantable, bucket: s3.IBucket, prefix: str) -> iam.Grant:
+    """Allow getting objects under a prefix, and the use of the bucket's customer key for it.
+
+    Who may not list the bucket is told of an object that is gone that access is denied, and would try again.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    """
+    objects = bucket.arn_for_objects(f"{prefix}*")
+    got = iam.Grant.add_to_principal(grantee=grantee, actions=["s3:GetObject"], resource_arns=[objects])
+    listed = iam.Grant.add_to_principal(
+        grantee=grantee, actions=["s3:ListBucket"], resource_arns=[bucket.bucket_arn]
+    )
+    granted = got.combine(listed)
+    key = _key_of(bucket)
+    return granted if key is None else granted.combine(key.grant(grantee, "kms:Decrypt"))
+
+
+def is_key_known(bucket: s3.IBucket) -> bool:
+    """Whether it is known from here with which key the bucket encrypts; of an imported one it seldom is."""
+    return isinstance(bucket, s3.Bucket) or _key_of(bucket) is not None
 
 
 # Remembered for buckets made here, read from any other: asking is a round trip to Node.

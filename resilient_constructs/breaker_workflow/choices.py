@@ -31,7 +31,16 @@ from .pace import Pace
 from .retry import Parking, Retry, check_names, check_retries
 from .work import Work
 
-__all__ = ["Chosen", "Warned", "check_queues", "check_visibility", "choose", "plan_of", "warn_of"]
+__all__ = [
+    "Chosen",
+    "Warned",
+    "check_parking",
+    "check_queues",
+    "check_visibility",
+    "choose",
+    "plan_of",
+    "warn_of",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +52,7 @@ class Chosen:
     :param longest: seconds that all attempts and all waits in between take at most
     :param keep_parked: seconds after which work is not parked again
     :param alarm_age: seconds that work may wait before someone is woken
+    :param waits: whether work waits for the circuit in its execution
     """
 
     retries: tuple[RetryRule, ...]
@@ -50,6 +60,7 @@ class Chosen:
     longest: float
     keep_parked: int
     alarm_age: float
+    waits: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +102,9 @@ def choose(
         faults.add("parking", str(parking), allowed, BASICS_PAGE)
     rules = () if faults.found else tuple(retry.rule() for retry in asked)
     longest = _longest(work, rules)
-    limit = _choose_timeout(faults, timeout, longest, express=express)
+    keep_parked = _whole(faults, KEEP_PARKED, keep_parked_for)
+    waits = parking == Parking.WAIT
+    limit = _choose_timeout(faults, timeout, longest, waiting=keep_parked if waits else 0, express=express)
     for each in (work, *([fallback] if isinstance(fallback, Work) else ())):
         if timeout is not None and limit < each.task.timeout_seconds:
             allowed = f"at least the {each.task.timeout_seconds:,} seconds that one call may take"
@@ -100,8 +113,9 @@ def choose(
         retries=rules,
         timeout=limit,
         longest=longest,
-        keep_parked=_whole(faults, KEEP_PARKED, keep_parked_for),
+        keep_parked=keep_parked,
         alarm_age=_whole(faults, ALARM_AGE, alarm_when_older_than),
+        waits=waits,
     )
 
 
@@ -110,6 +124,23 @@ def check_queues(faults: Faults, **given: sqs.IQueue | None) -> None:
     for prop, queue in given.items():
         if queue is not None and facts_of(queue).fifo:
             faults.add(prop, "a FIFO queue", "a standard queue: executions keep no order", QUEUE_PAGE)
+
+
+def check_parking(
+    faults: Faults,
+    *,
+    guarded: bool,
+    parking: Parking | None,
+    parked_queue: sqs.IQueue | None,
+    keep_parked_for: Duration | None,
+) -> None:
+    """Note what was said of parking where nothing is parked so: it would be for nothing, in silence."""
+    given = {"parking": parking, "parked_queue": parked_queue, "keep_parked_for": keep_parked_for}
+    for prop, value in given.items():
+        if value is not None and not guarded:
+            faults.add(prop, "given", "only with a downstream that has a breaker", BASICS_PAGE)
+    if guarded and parking == Parking.WAIT and parked_queue is not None:
+        faults.add("parked_queue", "given", "only with Parking.QUEUE", BASICS_PAGE)
 
 
 def check_visibility(faults: Faults, timeout: float, **given: sqs.IQueue | None) -> None:
@@ -181,6 +212,15 @@ def warn_of(chosen: Chosen, pace: Pace, downstream: Downstream | None) -> Sequen
                 f" timeout, or lower attempts, longest or the work's timeout ({TIMEOUT.page})",
             )
         )
+    if chosen.waits and chosen.timeout < chosen.keep_parked:
+        warned.append(
+            Warned(
+                slug="parking",
+                text=f"timeout is {chosen.timeout:,} s, but with Parking.WAIT work waits for the circuit in"
+                f" its execution, up to keep_parked_for, {chosen.keep_parked:,} s: in a long outage it runs"
+                f" out of time instead. Raise timeout, or lower keep_parked_for ({TIMEOUT.page})",
+            )
+        )
     if downstream is not None and downstream.connections is not None:
         warned.append(
             Warned(
@@ -212,13 +252,15 @@ def _longest(work: Work, rules: Sequence[RetryRule]) -> float:
     return attempts * work.task.timeout_seconds + waits
 
 
-def _choose_timeout(faults: Faults, timeout: Duration | None, longest: float, *, express: bool) -> int:
+def _choose_timeout(
+    faults: Faults, timeout: Duration | None, longest: float, *, waiting: float, express: bool
+) -> int:
     limit = EXPRESS_TIMEOUT if express else TIMEOUT
     if timeout is not None:
         return _whole(faults, limit, timeout)
     usual = int(limit.default or 0)
     # room for the platform's own retries, as much again
-    return usual if express else min(int(limit.high or usual), max(usual, math.ceil(2 * longest)))
+    return usual if express else min(int(limit.high or usual), max(usual, math.ceil(waiting + 2 * longest)))
 
 
 def _whole(faults: Faults, limit: Limit, duration: Duration | None) -> int:

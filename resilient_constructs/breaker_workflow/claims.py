@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from functools import cache
 
-from aws_cdk import Duration
+from aws_cdk import Annotations, Duration
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from resilient_constructs.buckets import is_key_known
 from resilient_constructs.places import identity_of, settle, stack_of
 
-from .limits import CLAIM_DAYS
+from .limits import CLAIM_DAYS, KEYS_PAGE
 
-__all__ = ["Claims"]
+__all__ = ["Claims", "warn_of_unknown_key"]
 
 _CONSTRUCT_ID = "ResilientClaims"
 
@@ -53,6 +54,18 @@ class Claims:
             )
             settle(bucket, stack, _CONSTRUCT_ID)
         return bucket
+
+
+def warn_of_unknown_key(scope: Construct, bucket: s3.IBucket) -> None:
+    """Say once of a given bucket that nobody here knows whether it needs the use of a key."""
+    if not is_key_known(bucket):
+        Annotations.of(scope).add_warning_v2(
+            "resilient:BreakerWorkflow/claims",
+            "claims is imported, and whether a customer key encrypts it is not known here. If one does, large"
+            " inputs are never started: import it by Bucket.from_bucket_attributes with encryption_key, or"
+            " allow kms:GenerateDataKey to the starter's role and kms:Decrypt to whoever reads large inputs"
+            f" ({KEYS_PAGE})",
+        )
 
 
 @cache

@@ -23,13 +23,13 @@ from resilient_constructs.downstream import Downstream
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import OnCall
 from resilient_constructs.places import settle, unique_name
-from resilient_constructs.resilient_function.granting import CLAIMS_PREFIX
 from resilient_constructs.tokens import pseudo
 
-from .choices import check_queues, check_visibility, choose, plan_of, warn_of
+from .choices import check_parking, check_queues, check_visibility, choose, plan_of, warn_of
 from .claims import Claims
 from .ended import keep_what_ended
 from .granting import document_of, machine_statements, send_statements
+from .kinds import check_kinds
 from .machine import definition
 from .pace import choose_pace
 from .reached import ReachedWorkflow
@@ -66,7 +66,7 @@ class BreakerWorkflow(ReachedWorkflow):
     :param parking: what becomes of work while the circuit is open. Default: it waits in a queue
     :param keep_parked_for: work older than this is given up instead of parked again. Default: 14 days
     :param timeout: how long an execution may take, waiting included. Default: a day, or twice what all
-        attempts may take; Express: five minutes
+        attempts may take; with ``Parking.WAIT``, ``keep_parked_for`` and that; Express: five minutes
     :param express: an Express workflow: cheaper for short calls, but it may run twice, keeps no history and
         cannot be redriven. Default: a Standard one
     :param max_concurrency: how many of the downstream's calls are this workflow's part. Default: by Little's
@@ -76,7 +76,7 @@ class BreakerWorkflow(ReachedWorkflow):
     :param queue: a standard queue of yours for the work. Default: one is made
     :param parked_queue: a standard queue of yours for parked work. Default: one is made where it is needed
     :param dead_letter_queue: a standard queue of yours for what was given up. Default: one is made
-    :param claims: a bucket of yours for inputs over 256 KB; objects below ``work/`` should outlive every
+    :param claims: a bucket of yours for inputs over 224 KB; objects below ``work/`` should outlive every
         execution and its redrive. Default: the stack's, which keeps them for 120 days
     :param role: a role of yours for the state machine; it still gets what it needs. Default: a new one
     :param encryption_key: a customer key for the queues made here. Default: keys of SQS (SSE-SQS)
@@ -102,7 +102,7 @@ class BreakerWorkflow(ReachedWorkflow):
         rejects: Sequence[str] = (),
         throttles: Sequence[str] = (),
         fallback: Work | object | None = None,
-        parking: Parking = Parking.QUEUE,
+        parking: Parking | None = None,
         keep_parked_for: Duration | None = None,
         timeout: Duration | None = None,
         express: bool = False,
@@ -121,9 +121,18 @@ class BreakerWorkflow(ReachedWorkflow):
     ) -> None:
         super().__init__(scope, construct_id)
         settle(self, scope, construct_id)
-        guarded = downstream is not None and downstream.circuits is not None
-        parks = guarded and parking == Parking.QUEUE
         faults = Faults(f"BreakerWorkflow {construct_id!r}")
+        check_kinds(faults, work=work, downstream=downstream, retries=retries)
+        guarded = downstream is not None and downstream.circuits is not None
+        check_parking(
+            faults,
+            guarded=guarded,
+            parking=parking,
+            parked_queue=parked_queue,
+            keep_parked_for=keep_parked_for,
+        )
+        parking = Parking.QUEUE if parking is None else parking
+        parks = guarded and parking == Parking.QUEUE
         check_queues(faults, queue=queue, parked_queue=parked_queue, dead_letter_queue=dead_letter_queue)
         chosen = choose(
             faults,
@@ -236,6 +245,7 @@ class BreakerWorkflow(ReachedWorkflow):
                 self.grant_read_claims(each.reader)
             if each.answers is not None:
                 self.grant_task_response(each.answers)
+        self._warn_of(works)
         self.ended: events.CfnRule | None = None
         """The rule that keeps what ended without giving itself up; None for Express workflows."""
         if not express:
@@ -249,8 +259,7 @@ class BreakerWorkflow(ReachedWorkflow):
             self,
             "Starter",
             machine_arn=arn,
-            bucket_name=self.claims.bucket_name,
-            claims=f"{self.claims.bucket_arn}/{CLAIMS_PREFIX}*",
+            claims=self.claims,
             queue_arns=waiting.fed_arns,
             dead_letter_queue=self.dead_letter_queue,
             keys=waiting.keys,
@@ -307,6 +316,7 @@ class BreakerWorkflow(ReachedWorkflow):
             alarm_age=chosen.alarm_age,
             starter=self.starter,
             log_group_name=log_name if log_group is None else log_group.log_group_name,
+            express=express,
             on_call=on_call,
         )
         """The alarms by signal: ``WorkGivenUp``, ``ExecutionsTimedOut``, ``WorkWaits`` …"""

@@ -8,9 +8,11 @@ from typing import Any
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 
-__all__ = ["answer_statement", "document_of", "machine_statements", "send_statements"]
+__all__ = ["ANSWERS", "document_of", "machine_statements", "send_statements"]
 
 Statement = Mapping[str, Any]
+ANSWERS = ("states:SendTaskFailure", "states:SendTaskHeartbeat", "states:SendTaskSuccess")
+"""Answering for a task by its token. https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html"""
 
 
 def document_of(statements: Sequence[Statement]) -> iam.PolicyDocument:
@@ -39,15 +41,3 @@ def send_statements(queue_arns: Sequence[str], keys: Sequence[kms.IKey]) -> list
 def machine_statements(groups: Iterable[Sequence[Statement]], machine_arn: str) -> list[Statement]:
     """Statements about the state machine itself, with its ARN filled in."""
     return [{**statement, "Resource": machine_arn} for group in groups for statement in group]
-
-
-def answer_statement(machine_arn: str) -> Statement:
-    """Answering for a task by its token.
-
-    https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html
-    """
-    return {
-        "Effect": "Allow",
-        "Action": ["states:SendTaskFailure", "states:SendTaskHeartbeat", "states:SendTaskSuccess"],
-        "Resource": machine_arn,
-    }

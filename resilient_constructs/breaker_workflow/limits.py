@@ -9,6 +9,7 @@ __all__ = [
     "ATTEMPTS",
     "BACKOFF_RATE",
     "BASICS_PAGE",
+    "CALLBACK_PAGE",
     "CLAIMS_PAGE",
     "CLAIM_DAYS",
     "ECS_PAGE",
@@ -19,8 +20,10 @@ __all__ = [
     "HTTP_METHODS",
     "HTTP_PAGE",
     "HTTP_TIMEOUT",
+    "IAM_PAGE",
     "INTERVAL",
     "KEEP_PARKED",
+    "KEYS_PAGE",
     "LONGEST_INTERVAL",
     "MAX_CONCURRENCY",
     "MOST_ATTEMPTS",
@@ -37,10 +40,16 @@ __all__ = [
 
 _QUOTAS = "https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"
 BASICS_PAGE = "https://docs.aws.amazon.com/step-functions/latest/dg/choosing-workflow-type.html"
+CALLBACK_PAGE = "https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html"
 CLAIMS_PAGE = "https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html"
 ECS_PAGE = "https://docs.aws.amazon.com/step-functions/latest/dg/connect-ecs.html"
 ERRORS_PAGE = "https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html"
 HTTP_PAGE = "https://docs.aws.amazon.com/step-functions/latest/dg/call-https-apis.html"
+IAM_PAGE = (
+    "https://docs.aws.amazon.com/service-authorization/latest/reference"
+    "/reference_policies_actions-resources-contextkeys.html"
+)
+KEYS_PAGE = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html"
 NESTED_PAGE = "https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html"
 QUEUE_PAGE = "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-types.html"
 POLLING_PAGE = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from resilient_constructs.monitoring import Metric
 from resilient_constructs.monitoring.published import as_cloudwatch
 
 from .signals import Emitted
@@ -16,7 +18,10 @@ __all__ = ["MeasuredWorkflow"]
 
 
 class MeasuredWorkflow(Construct):
-    """A workflow seen through its metrics."""
+    """A workflow seen through its metrics.
+
+    Each takes another ``statistic`` of CloudWatch's than its own, and a ``period``; default: a minute.
+    """
 
     queue: sqs.IQueue
     """The queue that work waits in until it is started."""
@@ -26,42 +31,57 @@ class MeasuredWorkflow(Construct):
     """The queue that work waits in while the circuit is open; None where none is parked in a queue."""
     _emitted: Emitted
 
-    def metric_started(self) -> cloudwatch.Metric:
+    def metric_started(
+        self, *, statistic: str | None = None, period: Duration | None = None
+    ) -> cloudwatch.Metric:
         """Executions that began."""
-        return as_cloudwatch(self._emitted.machine("ExecutionsStarted"))
+        return _asked(self._emitted.machine("ExecutionsStarted"), statistic, period)
 
-    def metric_succeeded(self) -> cloudwatch.Metric:
+    def metric_succeeded(
+        self, *, statistic: str | None = None, period: Duration | None = None
+    ) -> cloudwatch.Metric:
         """Executions that ended well; one that parked its work did."""
-        return as_cloudwatch(self._emitted.machine("ExecutionsSucceeded"))
+        return _asked(self._emitted.machine("ExecutionsSucceeded"), statistic, period)
 
-    def metric_failed(self) -> cloudwatch.Metric:
+    def metric_failed(
+        self, *, statistic: str | None = None, period: Duration | None = None
+    ) -> cloudwatch.Metric:
         """Executions that failed: their work was given up."""
-        return as_cloudwatch(self._emitted.machine("ExecutionsFailed"))
+        return _asked(self._emitted.machine("ExecutionsFailed"), statistic, period)
 
-    def metric_timed_out(self) -> cloudwatch.Metric:
+    def metric_timed_out(
+        self, *, statistic: str | None = None, period: Duration | None = None
+    ) -> cloudwatch.Metric:
         """Executions that ran out of time."""
-        return as_cloudwatch(self._emitted.machine("ExecutionsTimedOut"))
+        return _asked(self._emitted.machine("ExecutionsTimedOut"), statistic, period)
 
-    def metric_throttled(self) -> cloudwatch.Metric:
+    def metric_throttled(
+        self, *, statistic: str | None = None, period: Duration | None = None
+    ) -> cloudwatch.Metric:
         """State transitions that the account's quota held back."""
-        return as_cloudwatch(self._emitted.machine("ExecutionThrottled"))
+        return _asked(self._emitted.machine("ExecutionThrottled"), statistic, period)
 
-    def metric_time(self, statistic: str = "p99") -> cloudwatch.Metric:
-        """How long an execution takes, in milliseconds.
+    def metric_time(
+        self, *, statistic: str | None = None, period: Duration | None = None
+    ) -> cloudwatch.Metric:
+        """How long an execution takes, in milliseconds. Default statistic: what 99 of 100 stay below."""
+        return _asked(self._emitted.machine("ExecutionTime", "p99"), statistic, period)
 
-        :param statistic: of CloudWatch's. Default: what 99 of 100 stay below
-        """
-        return as_cloudwatch(self._emitted.machine("ExecutionTime", statistic))
-
-    def metric_waiting(self) -> cloudwatch.Metric:
+    def metric_waiting(
+        self, *, statistic: str | None = None, period: Duration | None = None
+    ) -> cloudwatch.Metric:
         """Work that waits to be started."""
-        return as_cloudwatch(self._published.waiting)
+        return _asked(self._published.waiting, statistic, period)
 
-    def metric_oldest_work_age(self) -> cloudwatch.Metric:
+    def metric_oldest_work_age(
+        self, *, statistic: str | None = None, period: Duration | None = None
+    ) -> cloudwatch.Metric:
         """Seconds since the oldest waiting work was sent."""
-        return as_cloudwatch(self._published.oldest_work_age)
+        return _asked(self._published.oldest_work_age, statistic, period)
 
-    def metric_parked(self) -> cloudwatch.Metric:
+    def metric_parked(
+        self, *, statistic: str | None = None, period: Duration | None = None
+    ) -> cloudwatch.Metric:
         """Work that waits for the circuit.
 
         :raises ValueError: where none is parked in a queue
@@ -69,11 +89,13 @@ class MeasuredWorkflow(Construct):
         parked = self._published.parked
         if parked is None:
             raise ValueError(f"{self.node.path} parks nothing in a queue, so there is no metric of it")
-        return as_cloudwatch(parked)
+        return _asked(parked, statistic, period)
 
-    def metric_dead_letters(self) -> cloudwatch.Metric:
+    def metric_dead_letters(
+        self, *, statistic: str | None = None, period: Duration | None = None
+    ) -> cloudwatch.Metric:
         """Work that was given up and waits in the dead-letter queue."""
-        return as_cloudwatch(self._emitted.dead_letters["waiting"])
+        return _asked(self._emitted.dead_letters["waiting"], statistic, period)
 
     @property
     def _published(self) -> Emitted:
@@ -81,3 +103,8 @@ class MeasuredWorkflow(Construct):
         # another stack. The queues' own attributes become exports there.
         parked = None if self.parked_queue is None else self.parked_queue.queue_name
         return replace(self._emitted, work_queue_name=self.queue.queue_name, parked_queue_name=parked)
+
+
+def _asked(metric: Metric, statistic: str | None, period: Duration | None) -> cloudwatch.Metric:
+    made = as_cloudwatch(metric if statistic is None else replace(metric, statistic=statistic))
+    return made if period is None else made.with_(period=period)

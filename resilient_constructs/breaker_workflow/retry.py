@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -110,5 +110,6 @@ def check_retries(faults: Faults, retries: Sequence[Retry]) -> None:
 
 def check_names(faults: Faults, prop: str, names: Sequence[str]) -> None:
     """Note what is no list of names of errors."""
-    if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
+    listed = isinstance(names, Sequence | Set) and not isinstance(names, str)
+    if not listed or not all(isinstance(name, str) and name for name in names):
         faults.add(prop, names, "a list of names of errors", ERRORS_PAGE)

@@ -97,11 +97,21 @@ class Emitted:
         )
 
 
-def workflow_signals(emitted: Emitted, *, timeout: float, alarm_age: float) -> tuple[Signal, ...]:
+_FAILED = (
+    "Work that is given up fails its execution, so there should be as many dead letters. If there are fewer,"
+    " Step Functions could not send them: "
+)
+_TIMED_OUT = "They took longer than the workflow's timeout, which should leave room for every attempt. "
+
+
+def workflow_signals(
+    emitted: Emitted, *, timeout: float, alarm_age: float, express: bool = False
+) -> tuple[Signal, ...]:
     """When a workflow should wake someone.
 
     :param timeout: seconds that an execution may take
     :param alarm_age: seconds that the oldest work may wait
+    :param express: whether nothing is kept of an execution: no input, no history, no event of its end
     """
     signals = [
         # Three metrics, as in any dead-letter queue of ours: each alone is blind to some letter.
@@ -122,19 +132,28 @@ def workflow_signals(emitted: Emitted, *, timeout: float, alarm_age: float) -> t
         Signal(
             name="ExecutionsFailed",
             title="Executions failed",
-            because="Work that is given up fails its execution, so there should be as many dead letters. If"
-            " there are fewer, Step Functions could not send them: its executions still have the input, and"
-            " `resilient redrive EXECUTION` runs them again.",
+            because=_FAILED
+            + (
+                "an Express execution keeps no input, so that work is lost, unless whoever sent it can send"
+                " it again. The log says when, and why."
+                if express
+                else "its executions still have the input, and `resilient redrive EXECUTION` runs them again."
+            ),
             metric=emitted.machine("ExecutionsFailed"),
             threshold=1,
-            severity=Severity.TICKET,
+            severity=Severity.PAGE if express else Severity.TICKET,
         ),
         Signal(
             name="ExecutionsTimedOut",
             title="Executions ran out of time",
-            because="They took longer than the workflow's timeout, which should leave room for every attempt."
-            " Their input goes to the dead letters by an event of Step Functions. See in an execution's"
-            " history what it waited for.",
+            because=_TIMED_OUT
+            + (
+                "No event tells of an Express execution's end and none keeps its input, so that work is lost,"
+                " unless whoever sent it can send it again. See in the log what they waited for."
+                if express
+                else "Their input goes to the dead letters by an event of Step Functions. See in an"
+                " execution's history what it waited for."
+            ),
             metric=emitted.machine("ExecutionsTimedOut"),
             threshold=1,
             severity=Severity.PAGE,

@@ -9,12 +9,16 @@ from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from resilient_constructs.buckets import let_put
 from resilient_constructs.downstream import Downstream, pause_source
 from resilient_constructs.resilient_function import Handler, ResilientFunction
+from resilient_constructs.resilient_function.granting import CLAIMS_PREFIX
 
+from .claims import warn_of_unknown_key
 from .pace import Pace
 
 __all__ = ["allow", "feed", "make_starter"]
@@ -35,8 +39,7 @@ def make_starter(
     construct_id: str,
     *,
     machine_arn: str,
-    bucket_name: str,
-    claims: str,
+    claims: s3.IBucket,
     queue_arns: Sequence[str],
     dead_letter_queue: sqs.IQueue,
     keys: Sequence[kms.IKey],
@@ -46,7 +49,7 @@ def make_starter(
 ) -> ResilientFunction:
     """The function that starts executions, at the workflow's pace, each work once.
 
-    :param claims: the ARN of what it may write of the bucket
+    :param claims: the bucket for inputs that are too large for Step Functions
     :param queue_arns: what it takes work from
     :param keys: the customer keys of these queues
     """
@@ -57,7 +60,7 @@ def make_starter(
             _ENTRY,
             told={
                 "RESILIENT_STATE_MACHINE_ARN": machine_arn,
-                "RESILIENT_CLAIMS_BUCKET": bucket_name,
+                "RESILIENT_CLAIMS_BUCKET": claims.bucket_name,
                 "RESILIENT_STARTS_PER_SECOND": pace.share(downstream),
             },
         ),
@@ -69,7 +72,8 @@ def make_starter(
         monitored=False,  # its signals are the workflow's
     )
     allow(starter.role, "states:StartExecution", machine_arn)
-    allow(starter.role, "s3:PutObject", claims)
+    let_put(starter.role, claims, CLAIMS_PREFIX)
+    warn_of_unknown_key(scope, claims)
     allow(starter.role, _POLL, queue_arns)
     for key in keys:
         key.grant(starter.role, "kms:Decrypt")

@@ -26,6 +26,7 @@ def watch(
     alarm_age: float,
     starter: ResilientFunction,
     log_group_name: str,
+    express: bool,
     on_call: OnCall | None,
 ) -> Mapping[str, cloudwatch.CfnAlarm]:
     """Make the alarms, show the workflow on the dashboard, save the queries.
@@ -47,7 +48,7 @@ def watch(
     return monitor(
         scope,
         signals=(
-            *workflow_signals(emitted, timeout=timeout, alarm_age=alarm_age),
+            *workflow_signals(emitted, timeout=timeout, alarm_age=alarm_age, express=express),
             *starter_signals(emitted.function, timeout=starter.timeout_seconds),
         ),
         section=workflow_section(

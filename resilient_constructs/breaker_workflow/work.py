@@ -11,7 +11,7 @@ from aws_cdk import Duration
 from resilient_constructs.limits import Faults
 from resilient_constructs.resilient_function import ResilientFunction
 
-from . import work_aws, work_function, work_http
+from . import work_action, work_aws, work_function, work_http
 from .limits import BASICS_PAGE, EXPRESS_TIMEOUT, TASK_PAGE, TIMEOUT
 from .machine import WorkTask
 
@@ -43,6 +43,7 @@ class Work:
     :param standard_only: why it needs a Standard workflow; None where any will do
     :param reader: who reads large inputs from the claims bucket by itself; None where nobody does
     :param answers: who ends a task by its token; None where nobody does
+    :param warnings: what is legal and nobody sees to: the slug of a warning, and its text
     :param complaints: what is wrong with it; told by the construct that takes it, with all other faults
 
     https://docs.aws.amazon.com/step-functions/latest/dg/integrate-services.html
@@ -56,6 +57,7 @@ class Work:
     standard_only: str | None = None
     reader: iam.IGrantable | None = None
     answers: iam.IRole | None = None
+    warnings: tuple[tuple[str, str], ...] = ()
     complaints: tuple[Callable[[Faults], None], ...] = ()
 
     @classmethod
@@ -115,7 +117,7 @@ class Work:
         2xx                                                       success
         429                                                       tried again, counted against nobody
         5xx, 408, 425, no answer (``States.Http.Socket``)         a failure: counted, tried again
-        any other 4xx; 501, 505, 511                              no to this work: dead-letter at once
+        any other of 400 to 499; 501, 505, 511                    no to this work: dead-letter at once
         ``Events.ConnectionResource.…``                           the credentials: dead-letter at once, but
                                                                   for those that pass, tried again
         ========================================================  ===========================================
@@ -169,16 +171,19 @@ class Work:
     ) -> Work:
         """Call an action of any AWS service, such as ``textract`` ``analyzeDocument``.
 
-        Its errors are called ``Service.NameOfException``. Throttling is tried again and counted against
-        nobody; a refusal of what was asked (``ValidationException``, ``AccessDeniedException``) dead-letters
-        at once.
+        Its errors are called ``Service.NameOfException``, and ``Service.ServiceException`` where the SDK has
+        no class for one. Throttling is tried again and counted against nobody; a refusal of what was asked
+        (``ValidationException``, a permission that is missing) dead-letters at once. Errors without a class
+        are told apart by their cause: one of status 4xx is a refusal.
 
         :param service: the service as the SDK integrations call it, in lower case
         :param action: the action in camelCase
         :param arguments: its parameters in PascalCase
         :param resources: the ARNs that the role may use it on; ``["*"]`` where the service knows none
-        :param iam_actions: what the role must be allowed. Default: the action under the service's own name
-        :param errors_of: what the names of its errors begin with. Default: the service, capitalised
+        :param iam_actions: what the role must be allowed, ``["bedrock:InvokeModel"]``. Default: the action
+            under IAM's name for the service; needed where that is not known here, which is an error
+        :param errors_of: what the names of its errors begin with, for Step Functions' own retries of the
+            SDK's hiccups. Default: AWS's name for the services known here, others capitalised
         :param output: what the execution gives back. Default: the whole answer
         :param error_of_result: for actions that succeed and mean an error, such as ``PutEvents``: JSONata
             without ``{% %}``, ``$states.result.FailedEntryCount > 0 ? 'NotPut' : ''``. Default: an answer is
@@ -187,7 +192,7 @@ class Work:
 
         https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html
         """
-        return work_aws.action(
+        return work_action.action(
             cls,
             service,
             action,
@@ -209,6 +214,7 @@ class Work:
         container: str,
         subnets: Sequence[ec2.ISubnet],
         security_groups: Sequence[ec2.ISecurityGroup] = (),
+        assign_public_ip: bool = False,
         environment: Mapping[str, str] | None = None,
         timeout: Duration | None = None,
         heartbeat: Duration | None = None,
@@ -224,6 +230,8 @@ class Work:
         :param container: the name of the container that gets the input
         :param subnets: where its network interface is
         :param security_groups: what it may talk to. Default: the VPC's default group
+        :param assign_public_ip: whether it gets a public address, as it needs in a public subnet to pull its
+            image without a VPC endpoint. Default: no
         :param environment: further variables; values may be expressions
         :param timeout: how long it may take. Default: an hour
         :param heartbeat: the longest silence before it counts as failed. The container finds a token in
@@ -239,6 +247,7 @@ class Work:
             container=container,
             subnets=subnets,
             security_groups=security_groups,
+            assign_public_ip=assign_public_ip,
             environment=environment,
             timeout=timeout,
             heartbeat=heartbeat,

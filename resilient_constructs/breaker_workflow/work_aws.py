@@ -1,4 +1,4 @@
-"""AWS services as a workflow's work: any action, an ECS task, another workflow."""
+"""AWS services that a workflow waits for: an ECS task, another workflow."""
 
 from __future__ import annotations
 
@@ -14,84 +14,18 @@ from resilient_constructs.limits import Faults
 from resilient_constructs.queues import arn_prefix
 from resilient_constructs.tokens import pseudo
 
-from .limits import ECS_PAGE, SDK_PAGE
+from .limits import ECS_PAGE
 from .machine import PlatformRetry, WorkTask
 from .task_time import whole_seconds
 
 if TYPE_CHECKING:
     from .work import Work
 
-__all__ = ["NAME_OF_CHILD", "action", "ecs_task", "workflow"]
+__all__ = ["NAME_OF_CHILD", "ecs_task", "workflow"]
 
-_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-# Names that AWS's services have for "fewer, please", and for "not this". Those that one service has not do
-# no harm.
-_THROTTLING = (
-    "ThrottlingException",
-    "ThrottledException",
-    "TooManyRequestsException",
-    "RequestLimitExceededException",
-    "ProvisionedThroughputExceededException",
-)
-_REFUSING = (
-    "AccessDeniedException",
-    "InvalidParameterException",
-    "InvalidParameterValueException",
-    "InvalidRequestException",
-    "ValidationException",
-)
+_HOUR, _DAY = 3600, 86_400
 # Waiting for a job is done by a rule of EventBridge that Step Functions manages.
 _MANAGED_RULE = ("events:DescribeRule", "events:PutRule", "events:PutTargets")
-
-
-def action(
-    kind: type[Work],
-    service: str,
-    name: str,
-    arguments: Mapping[str, object],
-    *,
-    resources: Sequence[str],
-    iam_actions: Sequence[str] | None,
-    errors_of: str | None,
-    output: object | None,
-    error_of_result: str | None,
-    timeout: Duration | None,
-) -> Work:
-    """See ``Work.action``."""
-    limit, complaints = whole_seconds("work.timeout", timeout, _MINUTE)
-    family = errors_of or service.capitalize()
-
-    def complain(faults: Faults) -> None:
-        if not service or service != service.lower():
-            faults.add("work.service", service, "the service's name in lower case: dynamodb", SDK_PAGE)
-        if not name or not name[0].islower():
-            faults.add("work.action", name, "the action in camelCase: analyzeDocument", SDK_PAGE)
-        for key in arguments:
-            if not key[:1].isupper():
-                faults.add("work.arguments", key, "parameters in PascalCase: FunctionName", SDK_PAGE)
-        if not resources:
-            faults.add("work.resources", [], "ARNs, or ['*'] where the service knows none", SDK_PAGE)
-
-    return kind(
-        task=WorkTask(
-            resource=f"arn:{pseudo().partition}:states:::aws-sdk:{service}:{name}",
-            arguments=dict(arguments),
-            output=output,
-            timeout_seconds=limit,
-            error_of_result=error_of_result,
-            platform_retries=(PlatformRetry(errors=(f"{family}.SdkClientException",)),),
-        ),
-        statements=(
-            {
-                "Effect": "Allow",
-                "Action": list(iam_actions or [f"{service}:{name[:1].upper()}{name[1:]}"]),
-                "Resource": list(resources),
-            },
-        ),
-        rejects=tuple(f"{family}.{error}" for error in _REFUSING),
-        throttles=tuple(f"{family}.{error}" for error in _THROTTLING),
-        complaints=(*complaints, complain),
-    )
 
 
 def ecs_task(
@@ -102,6 +36,7 @@ def ecs_task(
     container: str,
     subnets: Sequence[ec2.ISubnet],
     security_groups: Sequence[ec2.ISecurityGroup],
+    assign_public_ip: bool,
     environment: Mapping[str, str] | None,
     timeout: Duration | None,
     heartbeat: Duration | None,
@@ -114,7 +49,7 @@ def ecs_task(
         told["TASK_TOKEN"] = "{% $states.context.Task.Token %}"  # noqa: S105  the expression that has it
     network: dict[str, Any] = {
         "Subnets": [subnet.subnet_id for subnet in subnets],
-        "AssignPublicIp": "DISABLED",
+        "AssignPublicIp": "ENABLED" if assign_public_ip else "DISABLED",
     }
     if security_groups:
         network["SecurityGroups"] = [group.security_group_id for group in security_groups]

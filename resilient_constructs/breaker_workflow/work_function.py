@@ -11,6 +11,7 @@ from resilient_constructs.resilient_function import ResilientFunction
 from resilient_constructs.resilient_function.limits import TIMEOUT as FUNCTION_TIMEOUT
 from resilient_constructs.tokens import is_token, pseudo
 
+from .limits import CALLBACK_PAGE
 from .machine import PlatformRetry, WorkTask
 from .task_time import whole_seconds
 
@@ -46,6 +47,12 @@ _HICCUPS = PlatformRetry(
 # Concurrency comes back as invocations end, which may take as long as one of them.
 _THROTTLED = PlatformRetry(
     errors=("Lambda.TooManyRequestsException",), attempts=10, interval_seconds=2, longest_seconds=120
+)
+_NOBODY_ANSWERS = (
+    "answer",
+    "the function of work is imported, and its role is not known here: nobody was allowed to answer for the"
+    " task's token, so each call would end by its heartbeat. Call workflow.grant_task_response(role), or"
+    f" import the function by Function.from_function_attributes with its role ({CALLBACK_PAGE})",
 )
 # What our runtime raises before anything was asked of anybody: for an open circuit, a missing turn, an input
 # that could not be read from its bucket.
@@ -84,6 +91,8 @@ def function(
         standard_only="it waits for a task token" if wait else None,
         reader=None if ours is None else ours.role,
         answers=plain.role if wait else None,
+        # an imported function's role is often not known
+        warnings=(_NOBODY_ANSWERS,) if wait and plain.role is None else (),
         complaints=(*complaints, *more),
     )
 

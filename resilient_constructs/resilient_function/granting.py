@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from resilient_constructs.buckets import let_get
 from resilient_constructs.queues import facts_of
 
 __all__ = ["CLAIMS_PREFIX", "grant_sending", "let_read_claims", "let_update_itself"]
@@ -49,15 +51,6 @@ def let_update_itself(scope: Construct, role: iam.IRole, function: lambda_.Funct
     )
 
 
-def let_read_claims(grantee: iam.IGrantable, bucket_arn: str) -> None:
-    """Allow reading inputs of workflows that were too large for Step Functions.
-
-    Who may not list the bucket is told of an object that is gone that access is denied, and would try again.
-
-    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
-    """
-    for action, resource in (
-        ("s3:GetObject", f"{bucket_arn}/{CLAIMS_PREFIX}*"),
-        ("s3:ListBucket", bucket_arn),
-    ):
-        iam.Grant.add_to_principal(grantee=grantee, actions=[action], resource_arns=[resource])
+def let_read_claims(grantee: iam.IGrantable, bucket: s3.IBucket) -> iam.Grant:
+    """Allow reading inputs of workflows that were too large for Step Functions, with the bucket's key."""
+    return let_get(grantee, bucket, CLAIMS_PREFIX)

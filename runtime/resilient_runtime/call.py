@@ -86,7 +86,7 @@ class Call:
         Only a plain message that SQS's own redrive moved has a new id then, and with it a new key: one whose
         environment died in its last receive, that was put off in it, or that could not be stored.
         Of a stream's record its shard and sequence number instead; of a list, a digest of all of those.
-        In mode ``event`` the key of the work that a workflow called with, if one did: the same at each attempt
+        In mode ``event`` the key of the work that a workflow called with, if one did: the same each time
     :param message_id: the SQS message's id; None in mode ``event``
     :param attempt: how many times SQS has delivered this message, this time included. In mode ``event``
         always 1, because Lambda does not tell

@@ -8,6 +8,7 @@ from random import Random
 from machine_runs import NAME, START, World, failing_with, plan
 from resilient_runtime.breaker import BreakerPolicy, CircuitState
 
+from resilient_constructs.breaker_workflow.machine import Constant
 from resilient_constructs.testing.states import StatesError, TaskCall
 
 OUTAGE = BreakerPolicy(outage_calls=2, minimum_calls=4, cache_seconds=0.1, successes_to_close=1)
@@ -107,6 +108,20 @@ def test_work_that_cannot_be_parked_is_dead_lettered() -> None:
     world.tasks["SendToParked"] = failing_with("SQS.SdkClientException")
     execution = world.run(7)
     assert (execution.error, world.dead[0]["input"]) == ("Resilient.NotParked", 7)
+
+
+def test_a_constant_fallback_knows_why_work_could_not_be_parked() -> None:
+    """It may use the failure before any call was made; and what failed before is told with its attempts."""
+    told = Constant(value={"because": "{% $failure.error %}", "after": "{% $failure.attempts %}"})
+    world = World(plan(fallback=told, policy=OUTAGE, retries=()))
+    world.put(CircuitState.FORCED_OPEN)
+    world.tasks["SendToParked"] = failing_with("SQS.SdkClientException")
+    assert world.run(7).output == {"because": "Resilient.NotParked", "after": 0}
+    world.table.items.clear()
+    world.work_is(failing_with("Boom"))
+    ends = [world.run(n, now=START + n).output for n in range(2)]
+    assert ends[-1] == {"because": "Boom", "after": 1}
+    assert world.circuit.state is CircuitState.OPEN
 
 
 def test_an_execution_may_wait_for_the_recovery_itself() -> None:

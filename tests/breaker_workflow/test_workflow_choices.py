@@ -67,6 +67,87 @@ def test_what_aws_would_refuse_is_refused_at_construction(
     assert "https://" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"work": print}, "work is <built-in function print>; allowed: a Work: Work.function"),
+        ({"retries": Retry()}, "allowed: a list of Retry: [Retry(attempts=3)]"),
+        ({"retries": [5]}, "retries is [5]; allowed: a list of Retry"),
+        ({"downstream": "ocr"}, "downstream is 'ocr'; allowed: a Downstream"),
+        ({"rejects": 5}, "rejects is 5; allowed: a list of names of errors"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_by_name(stack: Stack, given: dict[str, Any], told: str) -> None:
+    """A slip of the pen is told like any other fault, and not by a traceback out of the library."""
+    wrong: dict[str, Any] = {"work": a_function(stack), **given}
+    with pytest.raises(ValueError, match="BreakerWorkflow 'Analyse'") as error:
+        BreakerWorkflow(stack, "Analyse", **wrong)
+    assert told in str(error.value)
+    assert "https://" in str(error.value)
+
+
+@pytest.mark.parametrize("is_behind", [False, True], ids=["no downstream", "no breaker"])
+def test_parking_is_refused_where_nothing_is_parked(stack: Stack, is_behind: bool) -> None:
+    """Without a breaker a queue for parked work, its time and its kind would be taken in silence."""
+    slow = Downstream(stack, "Slow", requests_per_second=1) if is_behind else None
+    with pytest.raises(ValueError, match="3 faults") as error:
+        BreakerWorkflow(
+            stack,
+            "Analyse",
+            work=a_function(stack),
+            downstream=slow,
+            parking=Parking.WAIT,
+            parked_queue=sqs.Queue(stack, "Mine", visibility_timeout=Duration.minutes(6)),
+            keep_parked_for=Duration.days(1),
+        )
+    for prop in ("parking", "parked_queue", "keep_parked_for"):
+        assert f"- {prop} is 'given'; allowed: only with a downstream that has a breaker" in str(error.value)
+
+
+def test_a_queue_for_parked_work_is_refused_where_work_waits(stack: Stack) -> None:
+    """With Parking.WAIT nothing would ever be sent to it."""
+    mine = sqs.Queue(stack, "Mine", visibility_timeout=Duration.minutes(6))
+    with pytest.raises(ValueError, match=r"parked_queue is 'given'; allowed: only with Parking\.QUEUE"):
+        BreakerWorkflow(
+            stack,
+            "Analyse",
+            work=a_function(stack),
+            downstream=make_downstream(stack),
+            parking=Parking.WAIT,
+            parked_queue=mine,
+        )
+
+
+def test_work_that_waits_has_as_long_as_it_is_kept(stack: Stack) -> None:
+    """With Parking.WAIT an execution does not run out of time before its work is given up for its age."""
+    ocr = make_downstream(stack)
+    wait: dict[str, Any] = {"downstream": ocr, "parking": Parking.WAIT, "retries": []}
+    work = Work.function(make_function(stack), timeout=Duration.seconds(50))
+    usual = BreakerWorkflow(stack, "Usual", work=work, **wait)
+    assert usual.timeout_seconds == 14 * 86_400 + 2 * 50
+    days = BreakerWorkflow(stack, "Days", work=work, keep_parked_for=Duration.days(2), **wait)
+    assert days.timeout_seconds == 2 * 86_400 + 2 * 50
+    long = Work.function(make_function(stack, "Long"), timeout=Duration.days(300))
+    assert BreakerWorkflow(stack, "Long2", work=long, **wait).timeout_seconds == 365 * 86_400
+    Annotations.from_stack(stack).has_no_warning("*", Match.string_like_regexp("Parking"))
+
+
+def test_a_timeout_that_ends_the_waiting_is_warned_of(stack: Stack) -> None:
+    """Both numbers are told, and what to do about them."""
+    BreakerWorkflow(
+        stack,
+        "Analyse",
+        work=a_function(stack),
+        downstream=make_downstream(stack),
+        parking=Parking.WAIT,
+        timeout=Duration.days(1),
+    )
+    Annotations.from_stack(stack).has_warning(
+        "/Shop/Analyse",
+        Match.string_like_regexp(r"timeout is 86,400 s, .*Parking\.WAIT.* keep_parked_for, 1,209,600 s"),
+    )
+
+
 def test_all_faults_are_told_at_once(stack: Stack) -> None:
     """Work, rules and pace are judged together."""
     with pytest.raises(ValueError, match="4 faults") as error:

@@ -14,7 +14,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
-from aws_cdk.assertions import Template
+from aws_cdk.assertions import Annotations, Match, Template
 from resilient_runtime.settings import Settings
 from workflow_kinds import (
     KINDS,
@@ -25,7 +25,9 @@ from workflow_kinds import (
     statements_of,
 )
 
-from resilient_constructs import BreakerWorkflow, Parking, ResilientFunction, Work
+from resilient_constructs import BreakerWorkflow, ParallelWork, Parking, ResilientFunction, Work
+from resilient_constructs.breaker_workflow.signals import Emitted, workflow_signals
+from resilient_constructs.monitoring import Severity
 
 FOURTEEN_DAYS = 14 * 86_400
 
@@ -279,6 +281,82 @@ def test_a_customer_key_is_granted_to_everyone_who_sends() -> None:
         assert "kms:Decrypt" in actions_of(statements_of(template, owner)), owner
     (one,) = [one for one in template["Resources"].values() if one["Type"] == "AWS::KMS::Key"]
     assert "events.amazonaws.com" in json.dumps(one["Properties"]["KeyPolicy"])
+
+
+def test_a_claims_bucket_with_a_customer_key_can_be_written_and_read() -> None:
+    """The starter encrypts large inputs with the key, and the work that reads them decrypts with it."""
+    stack = Stack(App(), "Shop")
+    key = kms.Key(stack, "Key")
+    BreakerWorkflow(
+        stack, "Analyse", work=a_function(stack), claims=s3.Bucket(stack, "Large", encryption_key=key)
+    )
+    template = Template.from_stack(stack).to_json()
+    for owner, action in (("AnalyseStarterRole", "kms:GenerateDataKey"), ("WorkerRole", "kms:Decrypt")):
+        using = [one for one in statements_of(template, owner) if "kms" in str(one["Action"])]
+        assert [one["Action"] for one in using] == [action], owner
+        assert using[0]["Resource"]["Fn::GetAtt"][0].startswith("Key")
+    Annotations.from_stack(stack).has_no_warning("*", Match.any_value())
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_an_imported_bucket_whose_key_is_not_known_is_warned_of(is_known: bool) -> None:
+    """Nothing can be granted on a key that nobody named; one that was named is used."""
+    stack = Stack(App(), "Shop")
+    arn = "arn:aws:kms:eu-west-1:111122223333:key/1"
+    given: dict[str, Any] = {"encryption_key": kms.Key.from_key_arn(stack, "Key", arn)} if is_known else {}
+    large = s3.Bucket.from_bucket_attributes(stack, "Large", bucket_name="large", **given)
+    BreakerWorkflow(stack, "Analyse", work=a_function(stack), claims=large)
+    told = Annotations.from_stack(stack)
+    check = told.has_no_warning if is_known else told.has_warning
+    check("/Shop/Analyse", Match.string_like_regexp("claims is imported"))
+    used = [
+        one
+        for one in statements_of(Template.from_stack(stack).to_json(), "Analyse")
+        if one["Resource"] == arn
+    ]
+    assert [one["Action"] for one in used] == (["kms:GenerateDataKey"] if is_known else [])
+
+
+def test_a_batchs_starter_uses_the_claims_buckets_key_too() -> None:
+    """A batch that is too large for a message is kept in the same way."""
+    stack = Stack(App(), "Shop")
+    large = s3.Bucket(stack, "Large", encryption_key=kms.Key(stack, "Key"))
+    ParallelWork(stack, "Analyse", work=a_function(stack), claims=large)
+    granted = actions_of(statements_of(Template.from_stack(stack).to_json(), "AnalyseStarterRole"))
+    assert {"s3:PutObject", "kms:GenerateDataKey"} <= granted
+
+
+def test_a_batch_refuses_what_is_no_work_by_name() -> None:
+    """As a workflow does."""
+    with pytest.raises(ValueError, match=r"ParallelWork 'Analyse': work is 5; allowed: a Work"):
+        ParallelWork(Stack(App(), "Shop"), "Analyse", work=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("express", [False, True])
+def test_what_an_express_workflow_loses_is_said_and_wakes_someone(express: bool) -> None:
+    """It keeps no input and no event tells of its end, so no alarm promises dead letters or a redrive."""
+    emitted = Emitted(
+        machine_arn="arn",
+        work_queue_name="work",
+        parked_queue_name=None,
+        dead_letter_queue_name="dead",
+        function={"FunctionName": "starter"},
+    )
+    signals = {one.name: one for one in workflow_signals(emitted, timeout=300, alarm_age=60, express=express)}
+    for name in ("ExecutionsFailed", "ExecutionsTimedOut"):
+        text = signals[name].because
+        assert ("that work is lost" in text) == express
+        assert ("resilient redrive" in text or "dead letters by an event" in text) != express
+        if express:
+            assert signals[name].severity is Severity.PAGE
+
+
+def test_an_express_workflows_alarms_are_those_of_an_express_workflow() -> None:
+    """What its signals say reaches the alarms."""
+    alarms = of_type(built(express=True, downstream=None), "AWS::CloudWatch::Alarm").values()
+    told = [one["AlarmDescription"] for one in alarms if "Execution" in json.dumps(one.get("MetricName", ""))]
+    assert sum("that work is lost" in json.dumps(text) for text in told) == 2
+    assert "resilient redrive" not in json.dumps(told)
 
 
 def test_an_endpoint_may_be_called_by_this_machine_alone() -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from aws_cdk import App, Stack
+from aws_cdk import App, Duration, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Template
 from workflow_kinds import (
     a_function,
-    actions_of,
     make_downstream,
     make_function,
     statements_of,
@@ -80,49 +84,107 @@ def test_another_stacks_downstream_needs_no_circle() -> None:
 
 
 def test_grants_are_for_one_thing_each() -> None:
-    """Sending, starting, redriving and reading claims are granted one by one."""
+    """Sending, starting, redriving, reading, answering: granted one by one, each on its own resource."""
     stack = Stack(App(), "Shop")
-    made = BreakerWorkflow(stack, "Analyse", work=a_function(stack))
-    for name, grant, action in (
-        ("Sender", made.grant_send_messages, "sqs:SendMessage"),
-        ("Starter", made.grant_start_execution, "states:StartExecution"),
-        ("Redriver", made.grant_redrive, "states:RedriveExecution"),
-        ("Reader", made.grant_read_claims, "s3:GetObject"),
+    key = kms.Key(stack, "Key")
+    made = BreakerWorkflow(
+        stack,
+        "Analyse",
+        work=Work.function(make_function(stack)),
+        claims=s3.Bucket(stack, "Large", encryption_key=key),
+    )
+    for name, grant in (
+        ("Sender", made.grant_send_messages),
+        ("Beginner", made.grant_start_execution),
+        ("Redriver", made.grant_redrive),
+        ("Reader", made.grant_read_claims),
     ):
-        function = make_function(stack, name)
-        grant(function)
-        template = Template.from_stack(stack).to_json() if name == "Reader" else None
-        if template is not None:
-            assert actions_of(statements_of(template, "SenderServiceRole")) == {"sqs:SendMessage"}
-            assert actions_of(statements_of(template, "RedriverServiceRole")) == {
-                "states:DescribeExecution",
-                "states:DescribeStateMachine",
-                "states:GetExecutionHistory",
-                "states:ListExecutions",
-                "states:RedriveExecution",
-                "states:StartExecution",
-            }
-            assert action in actions_of(statements_of(template, "ReaderServiceRole"))
+        assert isinstance(grant(make_function(stack, name)), iam.Grant)
+    role = iam.Role(stack, "Teller", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    assert isinstance(made.grant_task_response(role), iam.Grant)
+    template = Template.from_stack(stack).to_json()
+
+    def arn(kind: str, beginning: str) -> dict[str, Any]:
+        (name,) = (
+            name
+            for name, one in template["Resources"].items()
+            if one["Type"] == kind and name.startswith(beginning)
+        )
+        return {"Fn::GetAtt": [name, "Arn"]}
+
+    queue = arn("AWS::SQS::Queue", "AnalyseQueue")
+    bucket = arn("AWS::S3::Bucket", "Large")
+    machine = {"Ref": arn("AWS::StepFunctions::StateMachine", "Analyse")["Fn::GetAtt"][0]}
+    execution = _execution_of(machine)
+    objects = {"Fn::Join": ["", [bucket, "/work/*"]]}
+    assert _allowed(template, "SenderServiceRole") == [("sqs:SendMessage", queue)]
+    assert _allowed(template, "BeginnerServiceRole") == [("states:StartExecution", machine)]
+    assert _allowed(template, "RedriverServiceRole") == [
+        ("states:DescribeStateMachine", machine),
+        ("states:ListExecutions", machine),
+        ("states:StartExecution", machine),
+        ("states:DescribeExecution", execution),
+        ("states:GetExecutionHistory", execution),
+        ("states:RedriveExecution", execution),
+    ]
+    assert _allowed(template, "ReaderServiceRole") == [
+        ("s3:GetObject", objects),
+        ("s3:ListBucket", bucket),
+        ("kms:Decrypt", arn("AWS::KMS::Key", "Key")),
+    ]
+    assert _allowed(template, "AnalyseTaskResponsePolicy") == [
+        ("states:SendTaskFailure", machine),
+        ("states:SendTaskHeartbeat", machine),
+        ("states:SendTaskSuccess", machine),
+    ]
+
+
+def _allowed(template: Mapping[str, Any], beginning: str) -> list[tuple[str, object]]:
+    """Every action of these policies with its resource, in order."""
+    return [
+        (action, one["Resource"])
+        for one in statements_of(template, beginning)
+        for action in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
+    ]
+
+
+def _execution_of(machine: Mapping[str, str]) -> dict[str, Any]:
+    name = {"Fn::Select": [6, {"Fn::Split": [":", machine]}]}
+    parts = ["arn:", {"Ref": "AWS::Partition"}, ":states:", {"Ref": "AWS::Region"}, ":"]
+    return {"Fn::Join": ["", [*parts, {"Ref": "AWS::AccountId"}, ":execution:", name, ":*"]]}
 
 
 def test_its_metrics_are_those_of_its_own_machine() -> None:
-    """Each metric method answers with the CDK's metric of this workflow's own resource."""
+    """Each metric method answers with its own metric of this workflow's own resource, as it is asked for."""
     stack = Stack(App(), "Shop")
     made = BreakerWorkflow(stack, "Analyse", work=a_function(stack), downstream=make_downstream(stack))
-    names = {
-        made.metric_started: "ExecutionsStarted",
-        made.metric_succeeded: "ExecutionsSucceeded",
-        made.metric_failed: "ExecutionsFailed",
-        made.metric_timed_out: "ExecutionsTimedOut",
-        made.metric_throttled: "ExecutionThrottled",
-        made.metric_time: "ExecutionTime",
-        made.metric_waiting: "ApproximateNumberOfMessagesVisible",
-        made.metric_oldest_work_age: "ApproximateAgeOfOldestMessage",
-        made.metric_parked: "ApproximateNumberOfMessagesVisible",
-        made.metric_dead_letters: "ApproximateNumberOfMessagesVisible",
-    }
-    assert {metric().metric_name for metric in names} == set(names.values())
-    assert made.metric_time().statistic == "p99"
+    machine = {"StateMachineArn": stack.resolve(made.state_machine.state_machine_arn)}
+    assert made.parked_queue is not None
+
+    def named(queue: sqs.IQueue) -> dict[str, Any]:
+        return {"QueueName": stack.resolve(queue.queue_name)}
+
+    dead_letters = {"QueueName": stack.resolve(made._emitted.dead_letter_queue_name)}
+    assert dead_letters == named(made.dead_letter_queue)
+    expected: list[tuple[Callable[..., cloudwatch.Metric], str, Mapping[str, Any], str]] = [
+        (made.metric_started, "ExecutionsStarted", machine, "Sum"),
+        (made.metric_succeeded, "ExecutionsSucceeded", machine, "Sum"),
+        (made.metric_failed, "ExecutionsFailed", machine, "Sum"),
+        (made.metric_timed_out, "ExecutionsTimedOut", machine, "Sum"),
+        (made.metric_throttled, "ExecutionThrottled", machine, "Sum"),
+        (made.metric_time, "ExecutionTime", machine, "p99"),
+        (made.metric_waiting, "ApproximateNumberOfMessagesVisible", named(made.queue), "Maximum"),
+        (made.metric_oldest_work_age, "ApproximateAgeOfOldestMessage", named(made.queue), "Maximum"),
+        (made.metric_parked, "ApproximateNumberOfMessagesVisible", named(made.parked_queue), "Maximum"),
+        (made.metric_dead_letters, "ApproximateNumberOfMessagesVisible", dead_letters, "Maximum"),
+    ]
+    for make, name, dimensions, statistic in expected:
+        metric = make()
+        assert (metric.metric_name, stack.resolve(metric.dimensions)) == (name, dimensions), make
+        assert (metric.statistic, metric.period.to_seconds()) == (statistic, 60), make
+        other = make(statistic="p50", period=Duration.minutes(5))
+        assert (other.metric_name, stack.resolve(other.dimensions)) == (name, dimensions), make
+        assert (other.statistic, other.period.to_seconds()) == ("p50", 300), make
     unguarded = BreakerWorkflow(stack, "Plain", work=Work.function(make_function(stack)))
     with pytest.raises(ValueError, match="parks nothing in a queue"):
         unguarded.metric_parked()

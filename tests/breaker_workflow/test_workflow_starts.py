@@ -20,6 +20,7 @@ from resilient_constructs import (
     Route,
     StorageFirstApi,
 )
+from resilient_constructs.breaker_workflow.schedule_times import check_schedule
 from resilient_constructs.stores import Subscriber
 
 
@@ -123,12 +124,52 @@ def test_no_other_accounts_schedule_may_use_the_role(made: tuple[BreakerWorkflow
     [
         ("every day", None, "expression is 'every day'; allowed: rate"),
         ("rate(1 minute)", Duration.days(2), "within is 2880; allowed: 0 to 1,440 minutes"),
+        ("rate(1 minute)", Duration.seconds(30), "within is '30 seconds'; allowed: whole minutes"),
+        ("rate(1 minute)", 5, "within is 5; allowed: whole minutes"),
+        ("cron(bla)", None, "expression is 'cron(bla)'; allowed: rate"),
+        ("cron(a b c d e f)", None, "expression is 'cron(a b c d e f)'; allowed: rate"),
+        ("cron(0 6 * * ?)", None, "expression is 'cron(0 6 * * ?)'; allowed: rate"),
+        ("rate(0 minutes)", None, "expression is 'rate(0 minutes)'; allowed: rate"),
+        ("rate(5 weeks)", None, "expression is 'rate(5 weeks)'; allowed: rate"),
+        ("at(2026-13-24T18:00:00)", None, "expression is 'at(2026-13-24T18:00:00)'; allowed: rate"),
+        (5, None, "expression is 5; allowed: rate"),
     ],
 )
-def test_an_impossible_schedule_is_refused(expression: str, within: Duration | None, fault: str) -> None:
+def test_an_impossible_schedule_is_refused(expression: Any, within: Any, fault: str) -> None:
     """It is named with what would be understood."""
     stack = Stack(App(), "Shop")
     analyse = BreakerWorkflow(stack, "Analyse", work=a_function(stack))
     with pytest.raises(ValueError, match="Schedule 'Nightly'") as error:
         analyse.on_schedule("Nightly", expression, within=within)
     assert fault in str(error.value)
+
+
+def test_all_faults_of_a_schedule_are_told_at_once() -> None:
+    """A zone that nobody knows, parts of a minute, and a cron expression of two fields."""
+    stack = Stack(App(), "Shop")
+    analyse = BreakerWorkflow(stack, "Analyse", work=a_function(stack))
+    with pytest.raises(ValueError, match="Schedule 'Nightly' has 3 faults") as error:
+        analyse.on_schedule("Nightly", "cron(0 6)", timezone="Mars/X", within=Duration.seconds(90))
+    assert "timezone is 'Mars/X'; allowed: a name of the IANA time zone database" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "rate(1 minute)",
+        "rate(12 hours)",
+        "at(2026-12-24T18:00:00)",
+        "cron(0 6 * * ? *)",
+        "cron(0/15 8-17 ? * MON-FRI 2026,2027)",
+        "cron(0 0 L * ? *)",
+        "cron(0 9 ? JAN,JUL 2#1 *)",
+        "cron(0 9 3W * ? *)",
+        "cron(0  9 1 * ? *)",
+    ],
+)
+def test_what_scheduler_understands_is_taken(expression: str) -> None:
+    """Rates, moments and cron expressions of six fields."""
+    assert (
+        check_schedule("Nightly", expression, "America/Argentina/Buenos_Aires", Duration.minutes(1440))
+        == 1440
+    )

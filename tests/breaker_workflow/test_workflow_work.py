@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, CfnParameter, Duration, Stack
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk.assertions import Annotations, Match
 from workflow_kinds import (
     EXPRESS_KINDS,
     HANDLER,
@@ -18,7 +20,7 @@ from workflow_kinds import (
     make_task,
 )
 
-from resilient_constructs import ResilientFunction, Work
+from resilient_constructs import BreakerWorkflow, ResilientFunction, Work
 from resilient_constructs.breaker_workflow.work_function import KEY_TOLD
 from resilient_constructs.limits import Faults
 
@@ -114,6 +116,19 @@ def test_with_a_heartbeat_the_function_gets_a_token(stack: Stack) -> None:
     assert payload == {"token": "{% $states.context.Task.Token %}", "input": "{% $work %}"}
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_who_could_not_be_allowed_to_answer_is_warned_of(stack: Stack, is_known: bool) -> None:
+    """The role of an imported function is often not known, and then nobody may answer for the token."""
+    arn = "arn:aws:lambda:eu-west-1:111122223333:function:far"
+    role = iam.Role.from_role_arn(stack, "Role", "arn:aws:iam::111122223333:role/far")
+    given: dict[str, Any] = {"role": role} if is_known else {}
+    imported = lambda_.Function.from_function_attributes(stack, "Far", function_arn=arn, **given)
+    BreakerWorkflow(stack, "Analyse", work=Work.function(imported, heartbeat=Duration.minutes(2)))
+    told = Annotations.from_stack(stack)
+    check = told.has_no_warning if is_known else told.has_warning
+    check("/Shop/Analyse", Match.string_like_regexp(r"workflow\.grant_task_response\(role\)"))
+
+
 def test_a_heartbeat_is_shorter_than_the_timeout(stack: Stack) -> None:
     """One that could never end the work is refused."""
     work = Work.function(make_function(stack), heartbeat=Duration.minutes(2), timeout=Duration.minutes(1))
@@ -138,33 +153,6 @@ def test_an_endpoint_is_called_without_a_function(stack: Stack) -> None:
     assert "ConnectionArn" in task.arguments["InvocationConfig"]
     assert task.arguments["Headers"]["Idempotency-Key"] == "{% $job.key %}"
     assert task.timeout_seconds == 60
-
-
-@pytest.mark.parametrize(
-    ("status", "meaning"),
-    [
-        (400, "rejected"),
-        (401, "rejected"),
-        (404, "rejected"),
-        (408, "counted"),
-        (409, "rejected"),
-        (422, "rejected"),
-        (425, "counted"),
-        (429, "throttled"),
-        (451, "rejected"),
-        (500, "counted"),
-        (501, "rejected"),
-        (502, "counted"),
-        (503, "counted"),
-        (504, "counted"),
-    ],
-)
-def test_an_answers_status_says_what_becomes_of_the_work(stack: Stack, status: int, meaning: str) -> None:
-    """A no is dead-lettered, fewer is waited for, trouble is counted and tried again."""
-    work = Work.http("https://api.example.com/", connection=make_connection(stack))
-    error = f"States.Http.StatusCode.{status}"
-    found = "rejected" if error in work.rejects else "throttled" if error in work.throttles else "counted"
-    assert found == meaning
 
 
 def test_trouble_with_the_credentials_is_none_of_the_downstream(stack: Stack) -> None:
@@ -215,8 +203,6 @@ def test_an_action_is_called_by_its_own_name(stack: Stack) -> None:
     assert work.statements == (
         {"Effect": "Allow", "Action": ["textract:AnalyzeDocument"], "Resource": ["*"]},
     )
-    assert "Textract.ThrottlingException" in work.throttles
-    assert "Textract.ValidationException" in work.rejects
 
 
 def test_an_answer_may_mean_an_error(stack: Stack) -> None:
@@ -230,17 +216,59 @@ def test_an_answer_may_mean_an_error(stack: Stack) -> None:
     assert called.task.error_of_result == "'Never'"
 
 
-def test_an_actions_errors_may_have_another_family(stack: Stack) -> None:
-    """Where the service's name is written differently in its errors, it can be said."""
-    work = Work.action(
-        "dynamodb",
-        "putItem",
-        {"TableName": "t"},
-        resources=["arn:aws:dynamodb:::table/t"],
-        iam_actions=["dynamodb:PutItem"],
-        errors_of="DynamoDb",
-    )
-    assert "DynamoDb.ThrottlingException" in work.throttles
+@pytest.mark.parametrize(
+    ("service", "action", "allowed", "family"),
+    [
+        ("textract", "analyzeDocument", "textract:AnalyzeDocument", "Textract"),
+        ("dynamodb", "putItem", "dynamodb:PutItem", "DynamoDb"),
+        ("dynamodb", "transactGetItems", "dynamodb:GetItem", "DynamoDb"),
+        ("bedrockruntime", "invokeModel", "bedrock:InvokeModel", "BedrockRuntime"),
+        ("bedrockruntime", "converse", "bedrock:InvokeModel", "BedrockRuntime"),
+        ("cloudwatchlogs", "putLogEvents", "logs:PutLogEvents", "CloudWatchLogs"),
+        ("secretsmanager", "getSecretValue", "secretsmanager:GetSecretValue", "SecretsManager"),
+        ("eventbridge", "putEvents", "events:PutEvents", "EventBridge"),
+        ("sfn", "startExecution", "states:StartExecution", "Sfn"),
+        ("s3", "listObjectsV2", "s3:ListBucket", "S3"),
+        ("lambda", "invoke", "lambda:InvokeFunction", "Lambda"),
+    ],
+)
+def test_an_actions_names_are_those_of_iam_and_of_its_errors(
+    service: str, action: str, allowed: str, family: str
+) -> None:
+    """What Step Functions, IAM and errors call a service are three names, and each is used in its place."""
+    work = Work.action(service, action, {}, resources=["*"])
+    assert work.statements[0]["Action"] == [allowed]
+    (hiccups,) = work.task.platform_retries
+    assert hiccups.errors == (f"{family}.SdkClientException",)
+    assert told(work) == []
+
+
+@pytest.mark.parametrize(
+    ("service", "action"),
+    [
+        ("managedblockchain", "getNode"),
+        ("apigateway", "getRestApi"),
+        ("dynamodb", "transactWriteItems"),
+        ("s3", "getBucketEncryption"),
+    ],
+)
+def test_what_iam_calls_an_action_is_not_guessed(service: str, action: str) -> None:
+    """Where it is not known, or takes more than one permission, it has to be said."""
+    (fault,) = told(Work.action(service, action, {}, resources=["*"]))
+    assert fault.startswith(f"work.iam_actions is None; allowed: what IAM calls {service}:{action}")
+    said = Work.action(service, action, {}, resources=["*"], iam_actions=["x:Y"], errors_of="X")
+    assert told(said) == []
+    assert said.statements[0]["Action"] == ["x:Y"]
+    assert said.task.platform_retries[0].errors == ("X.SdkClientException",)
+
+
+def test_a_permission_is_no_list_of_letters() -> None:
+    """One name where a list belongs would be granted letter by letter."""
+    work = Work.action("s3", "getObject", {}, resources="arn:aws:s3:::b/*", iam_actions="s3:GetObject")
+    assert [fault.split("; allowed: ")[1].split(" (")[0] for fault in told(work)] == [
+        "a list: ['arn:aws:s3:::b/*']",
+        "a list: ['s3:GetObject']",
+    ]
 
 
 def test_an_impossible_action_is_refused_all_at_once(stack: Stack) -> None:
@@ -279,6 +307,16 @@ def test_a_task_that_tells_that_it_lives_gets_a_token(stack: Stack) -> None:
 def test_a_work_that_does_not_fit_into_a_task_says_nothing_of_ecs(stack: Stack) -> None:
     """Overrides of more than 8,192 characters are refused: no to this one work, and no failed call."""
     assert "ECS.InvalidParameterException" in make_task(stack).rejects
+
+
+def test_a_task_may_have_a_public_address(stack: Stack) -> None:
+    """In a public subnet it needs one to pull its image; by default it has none."""
+    asked: dict[str, dict[str, Any]] = {"DISABLED": {}, "ENABLED": {"assign_public_ip": True}}
+    for name, given in asked.items():
+        task = make_task(Stack(App(), "Shop"), **given).task
+        assert isinstance(task.arguments, dict)
+        network = task.arguments["NetworkConfiguration"]["AwsvpcConfiguration"]
+        assert network["AssignPublicIp"] == name
 
 
 def test_a_tasks_grants_are_bound_to_its_cluster(stack: Stack) -> None:

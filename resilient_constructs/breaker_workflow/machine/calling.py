@@ -111,7 +111,7 @@ def _failure(plan: MachinePlan) -> str:
     return _call(
         plan,
         "$states.errorOutput.Error",
-        f"$exists({cause}) ? $substring({cause}, 0, {LONGEST_CAUSE}) : ''",
+        f"$exists({cause}) ? {cause} : ''",
     )
 
 
@@ -119,17 +119,20 @@ def _ended(plan: MachinePlan) -> str:
     if plan.work.error_of_result is None:
         return _call(plan, "''", "''")
     text = f"$exists({plan.work.error_of_result}) ? $string({plan.work.error_of_result}) : ''"
-    return _call(plan, text, f"$substring($string($states.result), 0, {LONGEST_CAUSE})")
+    return _call(plan, text, "$string($states.result)")
 
 
 def _call(plan: MachinePlan, error: str, cause: str) -> str:
     slow = plan.policy.slow_call_seconds if plan.policy else None
+    meaning = plan.work.meaning
     return f"""(
         $took := {_TOOK};
         $name := {error};
+        $why := {cause};
+        {"" if meaning is None else f"$meaning := $name = '' ? '' : {meaning};"}
         {{
             'error': $name,
-            'cause': {cause},
+            'cause': $substring($why, 0, {LONGEST_CAUSE}),
             'took': $took,
             'is_slow': {"false" if slow is None else f"$name = '' and $took >= {literal(slow)}"},
             'counts': $name = '' or {counts(plan, "$name")},

@@ -138,6 +138,7 @@ def _beginning(plan: MachinePlan) -> dict[str, Any]:
             )"""
         ),
         "call": expression(literal(_NO_CALL)),
+        "failure": expression(literal({"error": "", "cause": "", "attempts": 0})),
     }
 
 

@@ -231,15 +231,16 @@ def _send(
 
 def _caught(then: str, prefix: str) -> list[dict[str, Any]]:
     """Keeps the work's own failure if there is one: that the queue failed too is a remark on it."""
+    remarked = f"""(
+        $remark := {literal(prefix)} & $states.errorOutput.Error;
+        $merge([$call, $call.error = ''
+            ? {{'error': 'Resilient.NotParked', 'cause': $remark}}
+            : {{'cause': $call.cause & ' (' & $remark & ')'}}])
+    )"""
     assign = {
-        "call": expression(
-            f"""(
-                $remark := {literal(prefix)} & $states.errorOutput.Error;
-                $merge([$call, $call.error = ''
-                    ? {{'error': 'Resilient.NotParked', 'cause': $remark}}
-                    : {{'cause': $call.cause & ' (' & $remark & ')'}}])
-            )"""
-        )
+        "call": expression(remarked),
+        # a constant fallback that uses it would else fail where nothing catches
+        "failure": expression(f"$merge([$sift({remarked}, {_IS_TOLD}), {{'attempts': $job.attempts}}])"),
     }
     return [
         {"ErrorEquals": [CAUGHT_BY_NAME], "Assign": assign, "Output": {}, "Next": then},

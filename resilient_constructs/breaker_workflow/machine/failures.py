@@ -24,7 +24,7 @@ _TIMEOUTS = ("States.Timeout", "States.HeartbeatTimeout")
 
 
 def counts(plan: MachinePlan, error: str) -> str:
-    """An expression: whether the error says that the downstream is not well.
+    """An expression: whether the error says that the downstream is not well. ``$meaning`` is the work's own.
 
     As ``breaker.errors.counts_by``, by names, as Step Functions knows no classes: a subclass of an ignored
     error counts unless it is named, too.
@@ -37,13 +37,19 @@ def counts(plan: MachinePlan, error: str) -> str:
     if not policy.throttling_counts:
         unrelated |= set(plan.throttles)
     related = f"$not({error} in {literal(sorted(unrelated))})"
+    if plan.work.meaning is not None:
+        meant = ["no"] if policy.throttling_counts else ["no", "fewer"]
+        related = f"$not($meaning in {literal(meant)}) and {related}"
     if policy.counted_errors:
         return f"({related} and {error} in {literal(sorted(_short(policy.counted_errors)))})"
     return related
 
 
 def rule_of(plan: MachinePlan, error: str) -> str:
-    """An expression: the number of the rule that tries the call again after this error; -1 for none."""
+    """An expression: the number of the rule that tries the call again after this error; -1 for none.
+
+    ``$meaning`` is the work's own.
+    """
     never = {"Reject", *plan.rejects}
     ignored = set(_short(plan.policy.ignored_errors)) if plan.policy else set()
     # A wildcard means the work's errors: what is declared to be no failure is tried again by name only.
@@ -59,7 +65,10 @@ def rule_of(plan: MachinePlan, error: str) -> str:
         elif "States.TaskFailed" in rule.errors:
             conditions.append(f"$not({error} in {literal([*by_name_only, *_TIMEOUTS])})")
         chain = f"{' or '.join(conditions)} ? {number} : {chain}"
-    return f"({error} in {literal(sorted(never))} ? -1 : {chain})"
+    refused = f"{error} in {literal(sorted(never))}"
+    if plan.work.meaning is not None:
+        refused = f"$meaning = 'no' or {refused}"
+    return f"({refused} ? -1 : {chain})"
 
 
 def waiting_seconds(plan: MachinePlan) -> str:

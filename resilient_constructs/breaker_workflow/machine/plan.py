@@ -84,6 +84,10 @@ class WorkTask:
     :param heartbeat_seconds: longest silence of work that tells that it lives. Default: it does not
     :param platform_retries: errors of the platform that are tried again and counted against nobody
     :param credentials: the Task's ``Credentials``. Default: the state machine's own role
+    :param meaning: for errors whose names alone do not tell: a JSONata expression without ``{% %}`` over
+        ``$name`` and ``$why``, the error and its whole cause, that gives ``'no'`` for what no further call
+        would change (as ``rejects``), ``'fewer'`` for what asks for fewer calls (as ``throttles``), or
+        ``''``. Default: the names tell
     :param error_of_result: a JSONata expression without ``{% %}`` over ``$states.result``, for services that
         answer 200 and mean an error: the error's name, or ``''`` or nothing where all is well. Default: an
         answer is a success. It costs one more transition per call
@@ -97,6 +101,7 @@ class WorkTask:
     platform_retries: tuple[PlatformRetry, ...] = ()
     credentials: Mapping[str, Any] | None = None
     error_of_result: str | None = None
+    meaning: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,6 +23,7 @@ from resilient_constructs.breaker_workflow.choices import check_queues, choose, 
 from resilient_constructs.breaker_workflow.claims import Claims
 from resilient_constructs.breaker_workflow.ended import keep_what_ended
 from resilient_constructs.breaker_workflow.granting import document_of, send_statements
+from resilient_constructs.breaker_workflow.kinds import check_kinds
 from resilient_constructs.breaker_workflow.pace import choose_pace
 from resilient_constructs.breaker_workflow.reached import ReachedWorkflow
 from resilient_constructs.breaker_workflow.retry import Parking, Retry
@@ -35,7 +36,6 @@ from resilient_constructs.downstream import Downstream
 from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import OnCall
 from resilient_constructs.places import settle, unique_name
-from resilient_constructs.resilient_function.granting import CLAIMS_PREFIX
 from resilient_constructs.tokens import pseudo
 
 from .choices import as_item, check_items, plan_of_batch, shape
@@ -138,6 +138,7 @@ class ParallelWork(ReachedWorkflow):
         settle(self, scope, construct_id)
         source = items or Items.given()
         faults = Faults(f"ParallelWork {construct_id!r}")
+        check_kinds(faults, work=work, downstream=downstream, retries=retries)
         check_queues(faults, queue=queue, dead_letter_queue=dead_letter_queue)
         check_items(
             faults,
@@ -274,8 +275,7 @@ class ParallelWork(ReachedWorkflow):
             self,
             "Starter",
             machine_arn=arn,
-            bucket_name=self.claims.bucket_name,
-            claims=f"{self.claims.bucket_arn}/{CLAIMS_PREFIX}*",
+            claims=self.claims,
             queue_arns=waiting.fed_arns,
             dead_letter_queue=self.dead_letter_queue,
             keys=waiting.keys,
@@ -371,6 +371,7 @@ class ParallelWork(ReachedWorkflow):
         for each in works:
             if each.answers is not None:
                 self.grant_task_response(each.answers)
+        self._warn_of(works)
         save_queries(self, title, name if log_group is None else self.log_group.log_group_name)
 
 
