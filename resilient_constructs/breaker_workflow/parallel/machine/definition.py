@@ -8,6 +8,7 @@ What keeps a downstream that fails from being called on and on is the breaker.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from resilient_constructs.breaker_workflow.machine.choosing import choice, rule
@@ -24,6 +25,7 @@ from .turn import NO_LINE, turn
 __all__ = ["definition"]
 
 _NAME = "$batch_name"
+_HANDED_NAME = "$states.input.name"
 _IS_ITEM = "$type($batch) = 'object' and $exists($batch.resilient.item)"
 
 
@@ -37,7 +39,7 @@ def definition(plan: BatchPlan) -> dict[str, Any]:
     states = {
         "BatchBegin": _begin(plan),
         "BatchKind": _kind(plan, first),
-        **(turn(plan, "Items") if plan.batches_at_once is not None else {}),
+        **(turn(plan, "Items", _handed(plan, "$items")) if plan.batches_at_once is not None else {}),
         **(_distributed(plan) if plan.is_distributed else {"Items": _inline(plan, "")}),
         "ItemAgain": _inline(plan, "Again"),
         "BatchManifest": manifest(plan),
@@ -96,6 +98,7 @@ def _kind(plan: BatchPlan, then: str) -> dict[str, Any]:
         ),
         rule(_IS_ITEM, "ItemAgain"),
     ]
+    items = "$items"
     if isinstance(plan.source, Given):
         items = plan.source.items.removeprefix("{%").removesuffix("%}").strip()
         rules.append(
@@ -118,9 +121,38 @@ def _kind(plan: BatchPlan, then: str) -> dict[str, Any]:
                     ),
                 )
             )
-        state = choice("What is it?", rules, then)
-        return {**state, "Assign": {"items": expression(f"({items})")}}
-    return choice("What is it?", rules, then)
+    state = choice("What is it?", rules, then)
+    if isinstance(plan.source, Given):
+        state["Assign"] = {"items": expression(f"({items})")}
+    if then == "Items":
+        # what is assigned here is not there yet for the output
+        state |= _handed(plan, f"({items})")
+    return state
+
+
+def _handed(plan: BatchPlan, items: str) -> dict[str, Any]:
+    """What the state before a distributed Map hands to it.
+
+    As its input, because "Distributed Map states cannot currently reference variables in outer scopes".
+    https://docs.aws.amazon.com/step-functions/latest/dg/workflow-variables.html
+
+    :param items: an expression for the items, where they come with the batch
+    """
+    if not plan.is_distributed:
+        return {}
+    given = (
+        {"items": expression(items)} if isinstance(plan.source, Given) else {"batch": expression("$batch")}
+    )
+    return {"Output": {"name": expression(_NAME), **given}}
+
+
+def _with_batch(part: Any) -> Any:
+    """A reader whose expressions find the batch where it is handed to them."""
+    if isinstance(part, Mapping):
+        return {name: _with_batch(value) for name, value in part.items()}
+    if isinstance(part, str) and part.startswith("{%") and part.endswith("%}"):
+        return expression(f"($batch := $states.input.batch; ({part[2:-2].strip()}))")
+    return part
 
 
 def _inline(plan: BatchPlan, prefix: str) -> dict[str, Any]:
@@ -169,7 +201,7 @@ def _distributed(plan: BatchPlan) -> dict[str, Any]:
         "Label": plan.label,
         "MaxConcurrency": plan.max_concurrency,
         "ToleratedFailurePercentage": 100,
-        "ItemSelector": selector(name=_NAME),
+        "ItemSelector": selector(name=_HANDED_NAME),
         "ItemProcessor": child_processor(plan),
         "ResultWriter": {
             "Resource": f"arn:{plan.item.partition}:states:::s3:putObject",
@@ -184,9 +216,9 @@ def _distributed(plan: BatchPlan) -> dict[str, Any]:
         "Next": "BatchCounts",
     }
     if isinstance(plan.source, Read):
-        state["ItemReader"] = dict(plan.source.reader)
+        state["ItemReader"] = _with_batch(plan.source.reader)
     else:
-        state["Items"] = expression("$items")
+        state["Items"] = expression("$states.input.items")
     if plan.grouped is not None:
         state["ItemSelector"] = {
             "index": expression("$states.context.Map.Item.Index"),
@@ -200,7 +232,7 @@ def _distributed(plan: BatchPlan) -> dict[str, Any]:
                 else {"MaxInputBytesPerBatch": plan.grouped.input_bytes}
             ),
             "BatchInput": {
-                "name": expression(_NAME),
+                "name": expression(_HANDED_NAME),
                 "batch": expression("$states.context.Execution.Id"),
             },
         }
@@ -215,8 +247,9 @@ def _distributed(plan: BatchPlan) -> dict[str, Any]:
             "counts": expression(
                 """(
                     $n := $states.result.ItemCounts;
-                    $failed := $n.Failed + $n.TimedOut + $n.Aborted;
-                    {'total': $n.Total, 'succeeded': $n.Succeeded, 'failed': $failed}
+                    $lost := $n.TimedOut + $n.Aborted;
+                    $counts := {'total': $n.Total, 'succeeded': $n.Succeeded, 'failed': $n.Failed + $lost};
+                    $lost > 0 ? $merge([$counts, {'without_letter': $lost}]) : $counts
                 )"""
             ),
             "at": {
