@@ -44,8 +44,9 @@ def put_task(
     :param key: an expression for what comes after the prefix
     :param body: an object: Step Functions writes it as JSON
     :param otherwise: where to go, and what to assign, when it cannot be stored
-    :param into: the variable that says where it went; an item's is not the batch's, as no variable of an inner
-        scope may have the name of an outer one's
+    :param into: the variable that says where it went; an item's is not the batch's, as no inner variable may
+        have the name of an outer one.
+        https://docs.aws.amazon.com/step-functions/latest/dg/workflow-variables.html
     """
     where = f"{literal(plan.results_prefix)} & {key}"
     return {
