@@ -259,10 +259,12 @@ def longest_way(definition: Mapping[str, Any], attempts: int) -> float:
     states = definition["States"]["Items"]["ItemProcessor"]["States"]
 
     def waits(name: str) -> float:
-        return sum(
-            min(retry["MaxDelaySeconds"], retry["IntervalSeconds"] * retry["BackoffRate"] ** number)
-            for retry in states[name]["Retry"]
-            for number in range(retry["MaxAttempts"])
+        return float(
+            sum(
+                min(retry["MaxDelaySeconds"], retry["IntervalSeconds"] * retry["BackoffRate"] ** number)
+                for retry in states[name]["Retry"]
+                for number in range(retry["MaxAttempts"])
+            )
         )
 
     call, letter = states["Call"], states["DeadLetter"]

@@ -32,7 +32,7 @@ from .limits import (
 )
 from .machine import BatchPlan, Grouped
 
-__all__ = ["Shape", "as_item", "check_items", "in_order", "plan_of_batch", "shape"]
+__all__ = ["Shape", "as_folder", "as_item", "check_items", "in_order", "plan_of_batch", "shape"]
 
 # Of what keeps a downstream busy, what batches leave to items that are sent back.
 _AGAIN = 0.1
@@ -170,6 +170,11 @@ def check_items(
     if downstream is not None and downstream.breaker is not None:
         allowed = "False with a breaker, as an Express item cannot wait until the circuit closes"
         faults.add("express_items", True, allowed, page)
+
+
+def as_folder(prefix: str) -> str:
+    """The prefix with a slash at its end, or what comes after it would run into it; an empty one stays."""
+    return prefix if not prefix or is_token(prefix) or prefix.endswith("/") else f"{prefix}/"
 
 
 def as_item(plan: MachinePlan, *, express: bool) -> MachinePlan:

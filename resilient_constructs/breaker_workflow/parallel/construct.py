@@ -36,9 +36,9 @@ from resilient_constructs.limits import Faults
 from resilient_constructs.monitoring import OnCall
 from resilient_constructs.places import settle, unique_name
 from resilient_constructs.resilient_function.granting import CLAIMS_PREFIX
-from resilient_constructs.tokens import is_token, pseudo
+from resilient_constructs.tokens import pseudo
 
-from .choices import as_item, check_items, in_order, plan_of_batch, shape
+from .choices import as_folder, as_item, check_items, in_order, plan_of_batch, shape
 from .express import check_fits, retries_that_fit
 from .granting import own_statements, results_statements
 from .items import Items
@@ -147,10 +147,10 @@ class ParallelWork(ReachedWorkflow):
         settle(self, scope, construct_id)
         source = items if isinstance(items, Items) else Items.given()
         faults = Faults(f"ParallelWork {construct_id!r}")
+        check_queues(faults, queue=queue, dead_letter_queue=dead_letter_queue)
         if items is not None and source is not items:
             allowed = "Items.given(), Items.json(…) …; the items themselves come with each batch"
             faults.add("items", items, allowed, READER_PAGE)
-        check_queues(faults, queue=queue, dead_letter_queue=dead_letter_queue)
         check_items(
             faults,
             work=work,
@@ -226,7 +226,7 @@ class ParallelWork(ReachedWorkflow):
         """The bucket for what is too large for a message; one per stack unless given."""
         self.results: s3.IBucket = results or self.claims
         """Where manifests and results go."""
-        self.results_prefix = _folder(
+        self.results_prefix = as_folder(
             # not the ID alone: another construct of it, elsewhere in the stack, shares the bucket
             f"results/{unique_name(self, max_length=_PREFIX)}" if results_prefix is None else results_prefix
         )
@@ -397,10 +397,6 @@ class ParallelWork(ReachedWorkflow):
             if each.answers is not None:
                 self.grant_task_response(each.answers)
         save_queries(self, title, name if log_group is None else self.log_group.log_group_name)
-
-
-def _folder(prefix: str) -> str:
-    return prefix if not prefix or is_token(prefix) or prefix.endswith("/") else f"{prefix}/"
 
 
 @cache

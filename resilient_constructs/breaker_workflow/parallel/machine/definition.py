@@ -8,7 +8,6 @@ What keeps a downstream that fails from being called on and on is the breaker.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from resilient_constructs.breaker_workflow.machine.choosing import choice, rule
@@ -16,16 +15,16 @@ from resilient_constructs.breaker_workflow.machine.ending import cause_of_giving
 from resilient_constructs.breaker_workflow.machine.jsonata import expression, literal
 
 from .faults import check
-from .item import child_processor, inline_processor, selector
+from .item import inline_processor, selector
 from .judging import judging, manifest
-from .plan import BatchPlan, Given, Read
+from .map_run import distributed, handed
+from .plan import BatchPlan, Given
 from .storing import PATIENCE, caught
 from .turn import NO_LINE, turn
 
 __all__ = ["definition"]
 
 _NAME = "$batch_name"
-_HANDED_NAME = "$states.input.name"
 _IS_ITEM = "$type($batch) = 'object' and $exists($batch.resilient.item)"
 
 
@@ -39,8 +38,8 @@ def definition(plan: BatchPlan) -> dict[str, Any]:
     states = {
         "BatchBegin": _begin(plan),
         "BatchKind": _kind(plan, first),
-        **(turn(plan, "Items", _handed(plan, "$items")) if plan.batches_at_once is not None else {}),
-        **(_distributed(plan) if plan.is_distributed else {"Items": _inline(plan, "")}),
+        **(turn(plan, "Items", handed(plan, "$items")) if plan.batches_at_once is not None else {}),
+        **(distributed(plan, _GIVEN_UP) if plan.is_distributed else {"Items": _inline(plan, "")}),
         "ItemAgain": _inline(plan, "Again"),
         "BatchManifest": manifest(plan),
         **judging(plan),
@@ -126,39 +125,14 @@ def _kind(plan: BatchPlan, then: str) -> dict[str, Any]:
         state["Assign"] = {"items": expression(f"({items})")}
     if then == "Items":
         # what is assigned here is not there yet for the output
-        state |= _handed(plan, f"({items})")
+        state |= handed(plan, f"({items})")
     return state
 
 
-def _handed(plan: BatchPlan, items: str) -> dict[str, Any]:
-    """What the state before a distributed Map hands to it.
-
-    As its input, because "Distributed Map states cannot currently reference variables in outer scopes".
-    https://docs.aws.amazon.com/step-functions/latest/dg/workflow-variables.html
-
-    :param items: an expression for the items, where they come with the batch
-    """
-    if not plan.is_distributed:
-        return {}
-    given = (
-        {"items": expression(items)} if isinstance(plan.source, Given) else {"batch": expression("$batch")}
-    )
-    return {"Output": {"name": expression(_NAME), **given}}
-
-
-def _with_batch(part: Any) -> Any:
-    """A reader whose expressions find the batch where it is handed to them."""
-    if isinstance(part, Mapping):
-        return {name: _with_batch(value) for name, value in part.items()}
-    if isinstance(part, str) and part.startswith("{%") and part.endswith("%}"):
-        return expression(f"($batch := $states.input.batch; ({part[2:-2].strip()}))")
-    return part
-
-
 def _inline(plan: BatchPlan, prefix: str) -> dict[str, Any]:
-    handed = selector(name=_NAME, of="$count($items)")
+    selected = selector(name=_NAME, of="$count($items)")
     if prefix:
-        handed = {
+        selected = {
             "resilient": expression(
                 "$merge([$batch.resilient, {'item': $merge([$batch.resilient.item, {'of': 1}])}])"
             ),
@@ -171,7 +145,7 @@ def _inline(plan: BatchPlan, prefix: str) -> dict[str, Any]:
         "Type": "Map",
         # not [$batch.input], which would make many items of one that is an array
         "Items": [0] if prefix else expression("$items"),
-        "ItemSelector": handed,
+        "ItemSelector": selected,
         "MaxConcurrency": plan.max_concurrency if not prefix else 1,
         "ItemProcessor": inline_processor(plan, prefix),
         "Assign": {
@@ -190,95 +164,6 @@ def _inline(plan: BatchPlan, prefix: str) -> dict[str, Any]:
     }
 
 
-def _distributed(plan: BatchPlan) -> dict[str, Any]:
-    """The Map with child executions, and how many of them failed.
-
-    No Retry: a Map Run that is begun again works on everything again.
-    """
-    state: dict[str, Any] = {
-        "Comment": "Each item as an execution of its own; none of them ends the others.",
-        "Type": "Map",
-        "Label": plan.label,
-        "MaxConcurrency": plan.max_concurrency,
-        "ToleratedFailurePercentage": 100,
-        "ItemSelector": selector(name=_HANDED_NAME),
-        "ItemProcessor": child_processor(plan),
-        "ResultWriter": {
-            "Resource": f"arn:{plan.item.partition}:states:::s3:putObject",
-            "Arguments": {
-                "Bucket": plan.results_bucket,
-                "Prefix": expression(f"{literal(plan.results_prefix)} & $states.context.Execution.Name"),
-            },
-        },
-        "Assign": {"run": expression("$states.result"), "recounts": 0},
-        "Output": {},
-        "Catch": caught("BatchLetter", _GIVEN_UP),
-        "Next": "BatchCounts",
-    }
-    if isinstance(plan.source, Read):
-        state["ItemReader"] = _with_batch(plan.source.reader)
-    else:
-        state["Items"] = expression("$states.input.items")
-    if plan.grouped is not None:
-        state["ItemSelector"] = {
-            "index": expression("$states.context.Map.Item.Index"),
-            "item": expression("$states.context.Map.Item.Value"),
-        }
-        state["ItemBatcher"] = {
-            "MaxItemsPerBatch": plan.grouped.items,
-            **(
-                {}
-                if plan.grouped.input_bytes is None
-                else {"MaxInputBytesPerBatch": plan.grouped.input_bytes}
-            ),
-            "BatchInput": {
-                "name": expression(_HANDED_NAME),
-                "batch": expression("$states.context.Execution.Id"),
-            },
-        }
-    counts = {
-        "Comment": "How many succeeded.",
-        "Type": "Task",
-        "Resource": f"arn:{plan.item.partition}:states:::aws-sdk:sfn:describeMapRun",
-        "Arguments": {"MapRunArn": expression("$run.MapRunArn")},
-        "TimeoutSeconds": 30,
-        "Retry": PATIENCE,
-        "Assign": {
-            "counts": expression(
-                """(
-                    $n := $states.result.ItemCounts;
-                    $lost := $n.TimedOut + $n.Aborted;
-                    $counts := {'total': $n.Total, 'succeeded': $n.Succeeded, 'failed': $n.Failed + $lost};
-                    $lost > 0 ? $merge([$counts, {'without_letter': $lost}]) : $counts
-                )"""
-            ),
-            "at": {
-                "bucket": expression("$run.ResultWriterDetails.Bucket"),
-                "key": expression("$run.ResultWriterDetails.Key"),
-            },
-        },
-        "Output": {},
-        "Catch": caught("BatchFailed", {"verdict": expression(_NOT_COUNTED)}),
-        "Next": "BatchCounted",
-    }
-    counted = choice(
-        "The counts may lag behind the run.",
-        [
-            rule("$counts.succeeded + $counts.failed >= $counts.total", "BatchJudge"),
-            rule(f"$recounts >= {_MOST_RECOUNTS}", "BatchFailed", {"verdict": expression(_NEVER_COUNTED)}),
-        ],
-        "BatchRecount",
-    )
-    recount = {
-        "Comment": "A moment, for the counts to be complete.",
-        "Type": "Wait",
-        "Seconds": 2,
-        "Assign": {"recounts": expression("$recounts + 1")},
-        "Next": "BatchCounts",
-    }
-    return {"Items": state, "BatchCounts": counts, "BatchCounted": counted, "BatchRecount": recount}
-
-
 _GIVEN_UP = {
     "given_up": expression(
         """(
@@ -287,14 +172,6 @@ _GIVEN_UP = {
         )"""
     )
 }
-# Ten minutes; for ever would fill the execution's history, whose end no state sees.
-_MOST_RECOUNTS = 300
-_NEVER_COUNTED = """{'error': 'Resilient.NotCounted',
-    'cause': 'all items have ended, and only ' & $string($counts.succeeded + $counts.failed) & ' of '
-        & $string($counts.total) & ' are counted; see the manifest at ' & $at.key}"""
-_NOT_COUNTED = """{'error': 'Resilient.NotCounted',
-    'cause': 'all items have ended; their counts cannot be read: ' & $states.errorOutput.Error
-        & '; see the manifest at ' & $run.ResultWriterDetails.Key}"""
 
 
 def _refused(error: str, cause: str) -> dict[str, Any]:
