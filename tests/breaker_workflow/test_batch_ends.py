@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,9 +10,12 @@ import pytest
 from batch_runs import FORMS, Batches, batch_plan, ready, sent
 from machine_runs import START
 from resilient_runtime.breaker import Circuit, CircuitState
+from resilient_runtime.call import Call
+from resilient_runtime.work_envelope import work_of
 
 from resilient_constructs.breaker_workflow.machine import RetryRule
 from resilient_constructs.breaker_workflow.parallel.machine import Given, Grouped
+from resilient_constructs.breaker_workflow.parallel.machine.turn import OF_AN_ITEM
 from resilient_constructs.testing.states import StatesError, TaskCall
 
 
@@ -61,6 +65,19 @@ def test_items_that_were_sent_back_hold_no_batch_up(form: str) -> None:
 
     batches.running.append("arn:aws:states:e:1:execution:Pages:night-again")
     assert batches.run({"items": [1]}).error == "Resilient.NoTurn"
+
+
+@pytest.mark.parametrize("form", ["inline", "distributed"])
+def test_the_starter_names_what_was_sent_back_so_that_it_is_told_from_a_batch(form: str) -> None:
+    """An item's letter by what failed and its index; that of a batch as a whole has none."""
+    batches = Batches(batch_plan(source=Given(is_distributed=form == "distributed")))
+    batches.fails_for("bad")
+    batches.run({"items": [1, 2, "bad"]})
+    batches.run({"pages": []})
+    item, whole = batches.dead
+    call = Call(idempotency_key="7", message_id="2")
+    assert re.search(OF_AN_ITEM, work_of(item, call).name)
+    assert not re.search(OF_AN_ITEM, work_of(whole, Call(idempotency_key="7", message_id="m")).name)
 
 
 def test_whoever_has_enough_ahead_reads_no_further() -> None:

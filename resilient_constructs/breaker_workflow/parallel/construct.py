@@ -19,7 +19,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from resilient_constructs import queues
-from resilient_constructs.breaker_workflow.choices import check_queues, choose, plan_of
+from resilient_constructs.breaker_workflow.choices import check_queues, plan_of
 from resilient_constructs.breaker_workflow.claims import Claims
 from resilient_constructs.breaker_workflow.ended import keep_what_ended
 from resilient_constructs.breaker_workflow.granting import document_of, send_statements
@@ -38,11 +38,11 @@ from resilient_constructs.places import settle, unique_name
 from resilient_constructs.resilient_function.granting import CLAIMS_PREFIX
 from resilient_constructs.tokens import pseudo
 
-from .choices import as_folder, as_item, check_items, in_order, plan_of_batch, shape
-from .express import check_fits, retries_that_fit
+from .choices import as_folder, as_item, plan_of_batch
+from .deciding import decide
 from .granting import own_statements, results_statements
 from .items import Items
-from .limits import READER_PAGE, TIMEOUT_DAYS
+from .limits import READER_PAGE
 from .machine import definition
 from .watching import save_queries, watch_batches
 
@@ -151,44 +151,25 @@ class ParallelWork(ReachedWorkflow):
         if items is not None and source is not items:
             allowed = "Items.given(), Items.json(…) …; the items themselves come with each batch"
             faults.add("items", items, allowed, READER_PAGE)
-        check_items(
+        chosen, formed, warning = decide(
             faults,
             work=work,
             fallback=fallback,
             items=source,
             downstream=downstream,
+            retries=retries,
+            rejects=rejects,
+            throttles=throttles,
             tolerated_percent=tolerated_percent,
             tolerated_count=tolerated_count,
             group=group,
             express_items=express_items,
-            wait_for=wait_for,
-        )
-        if retries is None and express_items:
-            retries = retries_that_fit(work, fallback)
-        chosen = choose(
-            faults,
-            work=work,
-            fallback=fallback,
-            retries=retries,
-            rejects=rejects,
-            throttles=throttles,
-            parking=Parking.WAIT,
-            express=False,
-            timeout=timeout or _days(TIMEOUT_DAYS),
-            keep_parked_for=wait_for,
-            alarm_when_older_than=alarm_when_older_than,
-        )
-        if express_items:
-            check_fits(faults, work=work, fallback=fallback, rules=chosen.retries)
-        is_guarded = downstream is not None and downstream.breaker is not None
-        chosen, warning = in_order(chosen, is_guarded=is_guarded, timeout=timeout, wait_for=wait_for)
-        formed = shape(
-            faults,
-            items=source,
-            downstream=downstream,
             max_concurrency=max_concurrency,
             batches_at_once=batches_at_once,
+            wait_for=wait_for,
+            timeout=timeout,
             starts_per_second=starts_per_second,
+            alarm_when_older_than=alarm_when_older_than,
         )
         pace = choose_pace(
             faults,
@@ -402,8 +383,3 @@ class ParallelWork(ReachedWorkflow):
 @cache
 def _states_service() -> iam.ServicePrincipal:
     return iam.ServicePrincipal("states.amazonaws.com")
-
-
-@cache
-def _days(days: int) -> Duration:
-    return Duration.days(days)

@@ -14,7 +14,7 @@ from resilient_constructs.breaker_workflow.machine.jsonata import expression
 from .plan import BatchPlan
 from .storing import PATIENCE, caught
 
-__all__ = ["EVENTS_OF_LOOKS", "NO_LINE", "turn"]
+__all__ = ["EVENTS_OF_LOOKS", "NO_LINE", "OF_AN_ITEM", "turn"]
 
 _PAGE = 200
 """Executions of one answer: 1,000 would be more than a state's result may hold."""
@@ -27,7 +27,8 @@ EVENTS_OF_LOOKS = 6_000
 where one page tells of all that run."""
 _EVENTS_IF_DISTRIBUTED = 20_000
 # An item's letter, sent back: the starter names its execution by what failed and the item's index.
-_OF_AN_ITEM = "/-again-[0-9]+/"
+OF_AN_ITEM = "-again-[0-9]+"
+"""What the names of such executions have in them, and those of batches have not; a regular expression."""
 
 NO_LINE = {"found": False, "ahead": 0, "page": "", "looks": 0, "spent": 0, "error": ""}
 """The variable ``$line``, as it is at first."""
@@ -48,7 +49,7 @@ def turn(plan: BatchPlan, then: str, handed: dict[str, Any]) -> dict[str, dict[s
                 [$states.result.Executions.ExecutionArn],
                 function($so_far, $arn) {{
                     $arn = $me ? $merge([$so_far, {{'found': true}}])
-                        : $so_far.found and $not($contains($split($arn, ':')[-1], {_OF_AN_ITEM}))
+                        : $so_far.found and $not($contains($split($arn, ':')[-1], /{OF_AN_ITEM}/))
                             ? $merge([$so_far, {{'ahead': $so_far.ahead + 1}}])
                         : $so_far
                 }},
