@@ -99,6 +99,11 @@ class Batches:
             watch=self._execution.append,
         )
 
+    @property
+    def last(self) -> Execution:
+        """The execution that began last, also while it runs."""
+        return self._execution[-1]
+
     def manifest(self, execution: Execution) -> dict[str, Any]:
         """Where the execution's output says that it is."""
         at = execution.output["manifest"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,9 +10,12 @@ import pytest
 from batch_runs import FORMS, Batches, batch_plan, ready, sent
 from machine_runs import START
 from resilient_runtime.breaker import Circuit, CircuitState
+from resilient_runtime.call import Call
+from resilient_runtime.work_envelope import work_of
 
 from resilient_constructs.breaker_workflow.machine import RetryRule
 from resilient_constructs.breaker_workflow.parallel.machine import Given, Grouped
+from resilient_constructs.breaker_workflow.parallel.machine.turn import OF_AN_ITEM
 from resilient_constructs.testing.states import StatesError, TaskCall
 
 
@@ -44,8 +48,91 @@ def test_batches_take_turns_in_their_order() -> None:
     assert alone.run({"items": [1]}).visited.count("BatchWait") == 0
 
 
+@pytest.mark.parametrize("form", ["inline", "distributed"])
+def test_items_that_were_sent_back_hold_no_batch_up(form: str) -> None:
+    """However many of them began before it and wait for the circuit; a batch begun again does."""
+    batches = Batches(batch_plan(batches_at_once=1, source=Given(is_distributed=form == "distributed")))
+    items = [f"arn:aws:states:e:1:execution:Pages:night-again-{index}" for index in range(30)]
+    batches.running = ["me", *items, "arn:aws:states:e:1:execution:Pages:night-again-4-again"]
+    batches.tasks["arn:aws:states:::aws-sdk:sfn:listExecutions"] = lambda _: {
+        "Executions": [
+            {"ExecutionArn": arn.replace("me", batches.last.context["Execution"]["Id"])}
+            for arn in batches.running
+        ]
+    }
+    execution = batches.run({"items": [1]})
+    assert (execution.status, execution.visited.count("BatchWait")) == ("SUCCEEDED", 0)
+
+    batches.running.append("arn:aws:states:e:1:execution:Pages:night-again")
+    assert batches.run({"items": [1]}).error == "Resilient.NoTurn"
+
+
+@pytest.mark.parametrize("form", ["inline", "distributed"])
+def test_the_starter_names_what_was_sent_back_so_that_it_is_told_from_a_batch(form: str) -> None:
+    """An item's letter by what failed and its index; that of a batch as a whole has none."""
+    batches = Batches(batch_plan(source=Given(is_distributed=form == "distributed")))
+    batches.fails_for("bad")
+    batches.run({"items": [1, 2, "bad"]})
+    batches.run({"pages": []})
+    item, whole = batches.dead
+    call = Call(idempotency_key="7", message_id="2")
+    assert re.search(OF_AN_ITEM, work_of(item, call).name)
+    assert not re.search(OF_AN_ITEM, work_of(whole, Call(idempotency_key="7", message_id="m")).name)
+
+
+def test_whoever_has_enough_ahead_reads_no_further() -> None:
+    """The rest of thousands that run would only fill its history."""
+    batches = Batches(batch_plan(batches_at_once=1))
+    asked: list[Any] = []
+
+    def pages(call: TaskCall) -> Any:
+        asked.append(call.arguments)
+        me = batches.last.context["Execution"]["Id"]
+        if len(asked) == 1:
+            return {"Executions": [{"ExecutionArn": me}, {"ExecutionArn": "a:older"}], "NextToken": "more"}
+        return {"Executions": [{"ExecutionArn": me}]}
+
+    batches.tasks["arn:aws:states:::aws-sdk:sfn:listExecutions"] = pages
+    assert batches.run({"items": [1]}).status == "SUCCEEDED"
+    assert ["NextToken" in one for one in asked] == [False, False]
+
+
+@pytest.mark.parametrize("form", ["inline", "distributed"])
+def test_a_batch_that_may_not_look_is_dead_lettered_before_its_history_is_full(form: str) -> None:
+    """The letter names what AWS said; each look with its nine attempts is 34 events."""
+    batches = Batches(batch_plan(batches_at_once=1, source=Given(is_distributed=form == "distributed")))
+
+    def refuse(_: TaskCall) -> Any:
+        raise StatesError("Sfn.AccessDeniedException", "no ListExecutions")
+
+    batches.tasks["arn:aws:states:::aws-sdk:sfn:listExecutions"] = refuse
+    execution = batches.run({"items": [1]})
+    (letter,) = batches.dead
+    assert (execution.error, letter["error"], batches.calls) == ("Resilient.NoTurn",) * 2 + ([],)
+    assert "cannot be listed: Sfn.AccessDeniedException" in letter["cause"]
+    # 9 attempts of three events, what is around them, the Choice and the Wait
+    assert execution.visited.count("BatchTurn") * (9 * 3 + 7) < 25_000
+
+
+def test_many_pages_spend_a_history_like_many_looks() -> None:
+    """With twenty pages a look, a batch gives up after fewer looks, not with a full history."""
+    batches = Batches(batch_plan(batches_at_once=1))
+    asked = 0
+
+    def pages(_: TaskCall) -> Any:
+        nonlocal asked
+        asked += 1
+        page = {"Executions": [{"ExecutionArn": "a:newer"}]}
+        return page if asked % 20 == 0 else {**page, "NextToken": "more"}
+
+    batches.tasks["arn:aws:states:::aws-sdk:sfn:listExecutions"] = pages
+    execution = batches.run({"items": [1]})
+    assert (execution.error, len(batches.dead)) == ("Resilient.NoTurn", 1)
+    assert execution.visited.count("BatchLook") * 8 + execution.visited.count("BatchWait") * 2 <= 6_010
+
+
 def test_a_batch_that_never_gets_its_turn_is_dead_lettered() -> None:
-    """After 600 looks it is given up, whole, before its history is full."""
+    """After 600 looks it is given up, whole, before the history that it shares with its items is full."""
     batches = Batches(batch_plan(batches_at_once=1))
     batches.running = ["me", "for-ever"]
     batches.tasks["arn:aws:states:::aws-sdk:sfn:listExecutions"] = lambda _: {
@@ -53,6 +140,7 @@ def test_a_batch_that_never_gets_its_turn_is_dead_lettered() -> None:
     }
     execution = batches.run({"items": [1]})
     assert (execution.error, len(batches.dead)) == ("Resilient.NoTurn", 1)
+    assert execution.visited.count("BatchWait") == 600
 
 
 @pytest.mark.parametrize(
@@ -150,3 +238,21 @@ def test_counts_that_never_are_complete_are_not_waited_for_for_ever() -> None:
     assert (execution.error, batches.dead) == ("Resilient.NotCounted", [])
     assert "1 of 2" in str(execution.cause)
     assert execution.visited.count("BatchRecount") == 300
+
+
+@pytest.mark.parametrize("tolerated", [0, 100])
+@pytest.mark.parametrize(("timed_out", "aborted"), [(2, 0), (0, 1), (1, 2)])
+def test_items_that_left_no_letter_are_told_and_never_tolerated(
+    tolerated: float, timed_out: int, aborted: int
+) -> None:
+    """Whoever is stopped sends none: the batch fails, its cause says how many, and claims no letter."""
+    batches = Batches(batch_plan(source=Given(is_distributed=True), tolerated_percent=tolerated))
+    counts = {"Total": 9, "Succeeded": 8 - timed_out - aborted, "Failed": 1}
+    batches.tasks["arn:aws:states:::aws-sdk:sfn:describeMapRun"] = lambda _: {
+        "ItemCounts": {**counts, "TimedOut": timed_out, "Aborted": aborted}
+    }
+    execution = batches.run({"items": list(range(9))})
+    assert execution.error == "Resilient.ItemsWithoutLetter"
+    lost = timed_out + aborted
+    assert f"{1 + lost} of 9 items failed; {lost} of these ran out of time" in str(execution.cause)
+    assert "each is a dead letter" not in str(execution.cause)

@@ -1,20 +1,22 @@
-"""ParallelWork as it is deployed: its width, its grants, its state machine, its choices."""
+"""ParallelWork as it is deployed: its grants, its state machine, its results, its alarms."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import pytest
-from aws_cdk import App, Duration, Stack
+from aws_cdk import App, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Match, Template
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
+from constructs import Construct
 from workflow_kinds import (
     EXPRESS_KINDS,
     KINDS,
@@ -28,14 +30,9 @@ from workflow_kinds import (
 )
 
 from resilient_constructs import (
-    BreakerPolicy,
-    Downstream,
-    Handler,
     Items,
     OnCall,
     ParallelWork,
-    ResilientFunction,
-    Retry,
     Work,
 )
 from resilient_constructs.testing.states import faults_of
@@ -118,44 +115,39 @@ def test_a_map_has_a_catch_all_and_ends_no_item_for_another(form: str) -> None:
         assert (state.get("ToleratedFailurePercentage") == 100) == is_distributed
 
 
-@pytest.mark.parametrize(
-    ("rate", "given", "width", "calls"),
-    [
-        (4, {}, 20, 20),
-        (10, {}, 40, 40),
-        (10, {"distributed": True}, 50, 50),
-        (10, {"distributed": True, "batches_at_once": 5}, 10, 50),
-        (4, {"max_concurrency": 7, "batches_at_once": 2}, 7, 14),
-    ],
-)
-def test_its_width_is_what_keeps_the_downstream_busy(
-    rate: int, given: dict[str, Any], width: int, calls: int
-) -> None:
-    """Rate times five seconds, shared out among the batches at once, and never more than a Map can have."""
+@pytest.mark.parametrize("form", [form for form in FORMS if form.startswith(("distributed", "express"))])
+def test_a_map_run_reads_no_variable(form: str) -> None:
+    """All that it needs of its batch is its state's input: it cannot reference outer scopes' variables."""
+    state = machine(form)["States"]["Items"]
+    used = {
+        name
+        for field in ("ItemReader", "Items", "ItemSelector", "ItemBatcher", "ResultWriter", "MaxConcurrency")
+        for name in re.findall(r"\$(\w+)(?!\s*:=)", json.dumps(state.get(field)))
+    }
+    assigned = {name for _, one in states_of(machine(form)) for name in one.get("Assign", ())}
+    assert used & assigned <= {"batch"}
+    assert "$batch := $states.input.batch" in json.dumps(
+        state.get("ItemReader", "$batch := $states.input.batch")
+    )
+
+
+def test_two_of_the_same_id_keep_their_results_apart() -> None:
+    """They share the stack's bucket, and executions of both may have the same name."""
     stack = Stack(App(), "Shop")
-    ocr = Downstream(stack, "Ocr", requests_per_second=rate, typical_latency=Duration.seconds(5))
-    items = Items.given(distributed=given.pop("distributed", False))
-    parallel = ParallelWork(stack, "Pages", work=a_function(stack), downstream=ocr, items=items, **given)
-    ((_, found),) = machines_in(Template.from_stack(stack).to_json())
-    assert found["States"]["Items"]["MaxConcurrency"] == parallel.max_concurrency == width
-    assert ocr.registered_concurrency == calls
-
-
-def test_its_calls_count_against_the_connections() -> None:
-    """Synth fails when its batches together need more connections than there are."""
-    app = App()
-    stack = Stack(app, "Shop")
-    database = Downstream(stack, "Db", connections=10)
-    for number in range(2):
-        ParallelWork(
-            stack,
-            f"Pages{number}",
-            work=Work.function(make_function(stack, f"F{number}")),
-            downstream=database,
-            max_concurrency=6,
-        )
-    with pytest.raises(Exception, match="adds up to 12; allowed: at most 10 connections"):
-        app.synth()
+    works = [
+        ParallelWork(Construct(stack, part), "Pages", work=Work.function(make_function(stack, f"{part}F")))
+        for part in ("A", "B")
+    ]
+    assert works[0].results.node.path == works[1].results.node.path
+    first, second = (one.results_prefix for one in works)
+    assert first.startswith("results/Shop-A-Pages-")
+    assert not first.startswith(second)
+    assert not second.startswith(first)
+    grant = works[0].grant_read_results(iam.User(stack, "Reader"))
+    assert isinstance(grant, iam.Grant)
+    template = Template.from_stack(stack).to_json()
+    assert first in json.dumps(statements_of(template, "ReaderDefaultPolicy"))
+    assert second not in json.dumps(statements_of(template, "ReaderDefaultPolicy"))
 
 
 def test_without_a_downstream_nobody_waits_for_a_turn() -> None:
@@ -181,7 +173,7 @@ def test_an_inline_batch_writes_its_results_and_nothing_else() -> None:
     statements = statements_of(made("a_function")[1], "PagesRole", "PagesOwnPolicy")
     on_s3 = [one for one in statements if "s3:" in json.dumps(one["Action"])]
     assert [one["Action"] for one in on_s3] == ["s3:PutObject"]
-    assert "/results/Pages/*" in json.dumps(on_s3[0]["Resource"])
+    assert f"/{made('a_function')[0].results_prefix}*" in json.dumps(on_s3[0]["Resource"])
     assert "states:StartExecution" not in actions_of(statements)
 
 
@@ -282,51 +274,3 @@ def test_it_tells_whom_it_was_told_to_tell() -> None:
     template.has_resource_properties(
         "AWS::Events::Rule", {"EventPattern": Match.object_like({"source": ["aws.states"]})}
     )
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"max_concurrency": 41}, "max_concurrency is 41"),
-        ({"max_concurrency": 10_001, "items": Items.given(distributed=True)}, "1 to 10,000"),
-        ({"batches_at_once": 0}, "batches_at_once is 0"),
-        ({"tolerated_percent": 101}, "tolerated_percent is 101"),
-        ({"tolerated_count": -1}, "tolerated_count is -1"),
-        ({"group": 5}, "group is 5; allowed: only of distributed items"),
-        ({"express_items": True}, "express_items is True; allowed: only of distributed items"),
-        ({"items": Items.given(most=501)}, "items.most is 501"),
-        ({"items": Items.given("pages")}, "items is 'pages'"),
-        ({"items": Items.given(distributed=True, most=5)}, "only of inline items"),
-        ({"retries": [Retry(attempts=251)]}, "attempts"),
-        ({"timeout": Duration.days(366)}, "timeout"),
-    ],
-)
-def test_the_impossible_is_refused(given: dict[str, Any], said: str) -> None:
-    """At synth, by name, value and what is allowed."""
-    stack = Stack(App(), "Shop")
-    with pytest.raises(ValueError, match="ParallelWork 'Pages'") as refused:
-        ParallelWork(stack, "Pages", work=a_function(stack), **given)
-    assert said in str(refused.value)
-
-
-def test_express_items_cannot_wait_for_a_circuit() -> None:
-    """Nor can a work that takes longer than five minutes; both are said at once."""
-    stack = Stack(App(), "Shop")
-    function = ResilientFunction(
-        stack,
-        "Slow",
-        handler=Handler.from_directory("examples/handlers/delivery", "delivery.deliver"),
-        timeout=Duration.minutes(14),
-    )
-    ocr = Downstream(stack, "Ocr", requests_per_second=5, breaker=BreakerPolicy())
-    with pytest.raises(ValueError, match="2 ") as refused:
-        ParallelWork(
-            stack,
-            "Pages",
-            work=Work.function(function),
-            items=Items.given(distributed=True),
-            downstream=ocr,
-            express_items=True,
-        )
-    assert "cannot wait until the circuit closes" in str(refused.value)
-    assert "work.timeout" in str(refused.value)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-from aws_cdk import Duration
+from aws_cdk import Annotations, Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
@@ -19,7 +19,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from resilient_constructs import queues
-from resilient_constructs.breaker_workflow.choices import check_queues, choose, plan_of
+from resilient_constructs.breaker_workflow.choices import check_queues, plan_of
 from resilient_constructs.breaker_workflow.claims import Claims
 from resilient_constructs.breaker_workflow.ended import keep_what_ended
 from resilient_constructs.breaker_workflow.granting import document_of, send_statements
@@ -38,14 +38,18 @@ from resilient_constructs.monitoring import OnCall
 from resilient_constructs.places import settle, unique_name
 from resilient_constructs.tokens import pseudo
 
-from .choices import as_item, check_items, plan_of_batch, shape
+from .choices import as_folder, as_item, plan_of_batch
+from .deciding import decide
 from .granting import own_statements, results_statements
 from .items import Items
-from .limits import STARTS_PER_SECOND, TIMEOUT_DAYS
+from .limits import READER_PAGE
 from .machine import definition
 from .watching import save_queries, watch_batches
 
 __all__ = ["ParallelWork"]
+
+_PREFIX = 100
+"""Characters of what tells the results of one construct from those of others."""
 
 
 class ParallelWork(ReachedWorkflow):
@@ -62,7 +66,7 @@ class ParallelWork(ReachedWorkflow):
     :param downstream: what lies behind the call: how many items are under way, and the breaker. Default:
         neither
     :param retries: when an item is tried again. Default: any error five times, after up to 2, 4, 8, 16 and 32
-        seconds
+        seconds; of Express items twice, or as often as fits into their five minutes
     :param rejects: names of errors that say no to this one item. Default: ``Reject``, and what the kind of
         work says
     :param throttles: names of errors that ask for fewer calls: tried again, counted against nobody. Default:
@@ -74,20 +78,25 @@ class ParallelWork(ReachedWorkflow):
     :param group: how many items are handed to one call, as ``[{"index", "item"}, …]``, and fail together; of
         distributed items. Default: each item is a call of its own
     :param express_items: distributed items are Express executions: cheaper for short calls, but one may run
-        twice and none may wait for a circuit. Default: Standard ones
+        twice and none may wait for a circuit. All attempts and the dead letter have to fit into five minutes.
+        Default: Standard ones
     :param max_concurrency: how many items one batch has under way. Default: by Little's law all that keep the
-        downstream busy, shared out among ``batches_at_once``; without a downstream 40
+        downstream busy, less up to a tenth for items that are sent back, shared out among
+        ``batches_at_once``; without a downstream 40
     :param batches_at_once: how many batches run while later ones wait in their order. Default: with a
         downstream one, so that its concurrency holds; without one nobody counts
-    :param wait_for: an item that waits for the circuit longer than this is given up. Default: 14 days
-    :param timeout: how long a batch may take, waiting for its turn and the circuit included. Default: 14 days
-    :param starts_per_second: how many batches may start a second at most. Default: one
+    :param wait_for: an item that waits for the circuit longer than this is given up; with a breaker only.
+        Default: 14 days, or what ``timeout`` leaves after all attempts
+    :param timeout: how long a batch may take, waiting for its turn and the circuit included. Default: with a
+        breaker a week longer than ``wait_for``, else 14 days
+    :param starts_per_second: how many batches, and items that are sent back, may start a second at most.
+        Default: one, or a tenth of what the downstream takes
     :param queue: a standard queue of yours for batches. Default: one is made
     :param dead_letter_queue: a standard queue of yours for items that were given up. Default: one is made
     :param results: a bucket of yours, of this account and region, for manifests and results. Default: the
         stack's for large inputs, which keeps them for 120 days
-    :param results_prefix: below which they go, with a slash at its end. Default: ``results/`` and the
-        construct's own name
+    :param results_prefix: below which they go; a slash is put at its end. Default: ``results/`` and a name
+        that no other construct of the app has
     :param claims: a bucket of yours for what is too large for a message. Default: the stack's
     :param role: a role of yours for the state machine; it still gets what it needs. Default: a new one
     :param encryption_key: a customer key for the queues made here. Default: keys of SQS (SSE-SQS)
@@ -136,49 +145,43 @@ class ParallelWork(ReachedWorkflow):
     ) -> None:
         super().__init__(scope, construct_id)
         settle(self, scope, construct_id)
-        source = items or Items.given()
+        source = items if isinstance(items, Items) else Items.given()
         faults = Faults(f"ParallelWork {construct_id!r}")
         check_kinds(faults, work=work, downstream=downstream, retries=retries)
         check_queues(faults, queue=queue, dead_letter_queue=dead_letter_queue)
-        check_items(
+        if items is not None and source is not items:
+            allowed = "Items.given(), Items.json(…) …; the items themselves come with each batch"
+            faults.add("items", items, allowed, READER_PAGE)
+        chosen, formed, warning = decide(
             faults,
             work=work,
             fallback=fallback,
             items=source,
             downstream=downstream,
+            retries=retries,
+            rejects=rejects,
+            throttles=throttles,
             tolerated_percent=tolerated_percent,
             tolerated_count=tolerated_count,
             group=group,
             express_items=express_items,
-        )
-        chosen = choose(
-            faults,
-            work=work,
-            fallback=fallback,
-            retries=retries,
-            rejects=rejects,
-            throttles=throttles,
-            parking=Parking.WAIT,
-            express=False,
-            timeout=timeout or _days(TIMEOUT_DAYS),
-            keep_parked_for=wait_for,
-            alarm_when_older_than=alarm_when_older_than,
-        )
-        formed = shape(
-            faults,
-            items=source,
-            downstream=downstream,
             max_concurrency=max_concurrency,
             batches_at_once=batches_at_once,
+            wait_for=wait_for,
+            timeout=timeout,
+            starts_per_second=starts_per_second,
+            alarm_when_older_than=alarm_when_older_than,
         )
         pace = choose_pace(
             faults,
             downstream=None,
-            starts_per_second=STARTS_PER_SECOND if starts_per_second is None else starts_per_second,
+            starts_per_second=formed.starts_per_second,
             max_concurrency=None,
             parks=False,
         )
         faults.raise_any()
+        if warning is not None:
+            Annotations.of(self).add_warning_v2(f"resilient:ParallelWork/{warning.slug}", warning.text)
 
         self.timeout_seconds = chosen.timeout
         """How long a batch may take, in seconds."""
@@ -205,7 +208,10 @@ class ParallelWork(ReachedWorkflow):
         """The bucket for what is too large for a message; one per stack unless given."""
         self.results: s3.IBucket = results or self.claims
         """Where manifests and results go."""
-        self.results_prefix = f"results/{construct_id}/" if results_prefix is None else results_prefix
+        self.results_prefix = as_folder(
+            # not the ID alone: another construct of it, elsewhere in the stack, shares the bucket
+            f"results/{unique_name(self, max_length=_PREFIX)}" if results_prefix is None else results_prefix
+        )
         """Below which they go: ``<prefix><execution's name>/…/manifest.json``."""
 
         item = plan_of(
@@ -322,9 +328,9 @@ class ParallelWork(ReachedWorkflow):
         )
         """The alarms by signal: ``WorkGivenUp``, ``ExecutionsFailed``, ``WorkWaits`` …"""
 
-    def grant_read_results(self, grantee: iam.IGrantable) -> None:
-        """Let ``grantee`` read manifests and results."""
-        self.results.grant_read(grantee, f"{self.results_prefix}*")
+    def grant_read_results(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let ``grantee`` read the manifests and results of this work alone."""
+        return self.results.grant_read(grantee, f"{self.results_prefix}*")
 
     def _finish(
         self,
@@ -378,8 +384,3 @@ class ParallelWork(ReachedWorkflow):
 @cache
 def _states_service() -> iam.ServicePrincipal:
     return iam.ServicePrincipal("states.amazonaws.com")
-
-
-@cache
-def _days(days: int) -> Duration:
-    return Duration.days(days)

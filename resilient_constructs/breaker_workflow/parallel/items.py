@@ -110,10 +110,17 @@ class Items:
             config |= {"CSVHeaderLocation": "GIVEN", "CSVHeaders": list(columns)}
         known = ("COMMA", "PIPE", "SEMICOLON", "SPACE", "TAB")
         complaints: tuple[Callable[[Faults], None], ...] = ()
+        if columns is not None and (
+            # a text is a sequence of texts, too
+            isinstance(columns, str)
+            or not columns
+            or not all(isinstance(name, str) and name for name in columns)
+        ):
+            complaints = (_complaint("items.columns", columns, "a list of names"),)
         if delimiter is not None:
             config["CSVDelimiter"] = delimiter
             if delimiter not in known:
-                complaints = (_complaint("items.delimiter", delimiter, ", ".join(known)),)
+                complaints += (_complaint("items.delimiter", delimiter, ", ".join(known)),)
         return cls._of(bucket, key, config, complaints)
 
     @classmethod

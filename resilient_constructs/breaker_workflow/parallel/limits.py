@@ -12,6 +12,8 @@ __all__ = [
     "INLINE_CONCURRENCY",
     "MOST_ITEMS",
     "READER_PAGE",
+    "RUN_SECONDS",
+    "SLOWEST_STARTS_PER_SECOND",
     "STARTS_PER_SECOND",
     "TIMEOUT_DAYS",
     "TOLERATED_COUNT",
@@ -44,5 +46,9 @@ GROUP_BYTES = 200_000
 """Bytes that the items of one group may have together."""
 # A batch is a lot of work: one start a second is many, and leaves the account's starts to others.
 STARTS_PER_SECOND = 1.0
+SLOWEST_STARTS_PER_SECOND = 0.01
+"""The default goes no lower, however slow the downstream is, or a few batches would take a day to start."""
 TIMEOUT_DAYS = 14
 """As long as a queue keeps what a batch consists of."""
+RUN_SECONDS = 604_800
+"""What a batch has beyond the time that one of its items may wait for the circuit: a week."""

@@ -35,7 +35,8 @@ _REASONS = {
     " is worked on again in its old place, and nothing else of its batch is.",
     "ExecutionsFailed": "More items failed than are tolerated (Resilient.TooManyItemsFailed): all others are"
     " done, and those that failed are dead letters; move them to the work queue. Do not start the batch anew,"
-    " which does all of it again. Any other error: the batch itself is the dead letter.",
+    " which does all of it again. Resilient.ItemsWithoutLetter: some ran out of time or were stopped, and"
+    " only the manifest has them; send these anew. Any other error: the batch itself is the dead letter.",
     "ExecutionsTimedOut": "Items that were under way or had not begun are not done. `resilient redrive"
     " EXECUTION` goes on with these. Their downstream's circuit may have been open for long.",
     "ExecutionsSlow": "There are more items than the concurrency can do in the time, or the circuit was open."

@@ -2,11 +2,13 @@
 
 https://states-language.net/spec.html
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+https://docs.aws.amazon.com/step-functions/latest/dg/workflow-variables.html
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -51,6 +53,9 @@ _TOP = frozenset({"Comment", "QueryLanguage", "StartAt", "States", "TimeoutSecon
 _RULE = frozenset({"Condition", "Next", "Assign", "Output", "Comment"})
 _ENDS = frozenset({"Succeed", "Fail"})
 _RESULTS = frozenset({"Task", "Map", "Parallel"})
+_VARIABLE = re.compile(r"\$(\w+)")
+# Bound in the expression itself, or the parameter of a function in it.
+_BOUND = re.compile(r"\$(\w+)\s*(?::=|(?=[^()]*\)\s*\{))")
 
 
 def faults_of(definition: Mapping[str, Any], expressions: Expressions | None = None) -> list[str]:
@@ -63,6 +68,7 @@ def faults_of(definition: Mapping[str, Any], expressions: Expressions | None = N
     names = Counter(_names(definition))
     # "State names MUST be unique within the scope of the whole state machine."
     faults += [f"{name} is the name of {times} states" for name, times in names.items() if times > 1]
+    faults += _faults_of_variables(definition, "", {}, frozenset())
     return faults + list(_faults_of_scope(definition, "", expressions or Expressions()))
 
 
@@ -88,6 +94,49 @@ def _faults_of_scope(scope: Mapping[str, Any], place: str, expressions: Expressi
         for inner in _inner_scopes(state):
             yield from _faults_of_scope(inner, f"{where}/", expressions)
     yield from _faults_of_paths(states, str(start), place)
+
+
+def _faults_of_variables(
+    scope: Mapping[str, Any], place: str, outer: Mapping[str, str], hidden: frozenset[str]
+) -> Iterator[str]:
+    """No variable of an inner scope has the name of an outer one's, and child executions see no outer one.
+
+    :param outer: the variables of all scopes around this one, and a state that assigns each
+    :param hidden: those of them that cannot be read from here
+    """
+    states: Mapping[str, Any] = scope.get("States") or {}
+    own: dict[str, str] = {}
+    for name, state in states.items():
+        for variable in _assigned(state):
+            own.setdefault(variable, f"{place}{name}")
+            if variable in outer:
+                around = outer[variable]
+                yield f"{place}{name} assigns to {variable}, which {around} assigns to in an outer scope"
+        for variable in sorted(_read(state) & hidden):
+            yield f"{place}{name} reads {variable} of {outer[variable]}, which a child execution does not see"
+    known = {**own, **outer}
+    for name, state in states.items():
+        processor = state.get("ItemProcessor") or {}
+        is_child = processor.get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED"
+        for inner in _inner_scopes(state):
+            beyond = frozenset(known) if is_child else hidden
+            yield from _faults_of_variables(inner, f"{place}{name}/", known, beyond)
+
+
+def _assigned(state: Mapping[str, Any]) -> Iterator[str]:
+    for part in (state, *state.get("Choices", ()), *state.get("Catch", ())):
+        yield from part.get("Assign", ())
+
+
+def _read(state: Mapping[str, Any]) -> set[str]:
+    """The variables that the state's own expressions read, without those that are an expression's own."""
+    own = {name: value for name, value in state.items() if name not in {"Branches", "ItemProcessor"}}
+    return {
+        found
+        for text in _texts(own)
+        if is_expression(text)
+        for found in set(_VARIABLE.findall(text)) - set(_BOUND.findall(text))
+    }
 
 
 def _faults_of_state(state: Mapping[str, Any], where: str, states: Mapping[str, Any]) -> Iterator[str]:

@@ -93,6 +93,55 @@ def test_a_fault_of_the_whole_is_found(changes: dict[str, Any], words: str) -> N
     assert any(words in fault for fault in faults_of({**definition_of(A=END), **changes}))
 
 
+def a_map(inner: dict[str, Any], mode: str = "INLINE", **more: Any) -> dict[str, Any]:
+    """A Map over one state."""
+    processor = {"ProcessorConfig": {"Mode": mode}, "StartAt": "Inner", "States": {"Inner": inner}}
+    return {"Type": "Map", "ItemProcessor": processor, "End": True, **more}
+
+
+@pytest.mark.parametrize("mode", ["INLINE", "DISTRIBUTED"])
+@pytest.mark.parametrize(
+    "outer",
+    [
+        {"Type": "Pass", "Assign": {"at": 1}, "Next": "Each"},
+        task(Catch=[{"ErrorEquals": ["X"], "Assign": {"at": 1}, "Next": "Each"}], Next="Each"),
+        {
+            "Type": "Choice",
+            "Choices": [{"Condition": "{% true %}", "Assign": {"at": 1}, "Next": "Each"}],
+            "Default": "Each",
+        },
+    ],
+    ids=["state", "catcher", "rule"],
+)
+def test_no_inner_variable_has_the_name_of_an_outer_one(outer: dict[str, Any], mode: str) -> None:
+    """CreateStateMachine refuses it, wherever the outer one is assigned."""
+    inner = {"Type": "Pass", "Assign": {"at": 2}, "End": True}
+    found = faults_of(definition_of(First=outer, Each=a_map(inner, mode)))
+    assert found == ["Each/Inner assigns to at, which First assigns to in an outer scope"]
+    other = {"Type": "Pass", "Assign": {"place": 2}, "End": True}
+    assert faults_of(definition_of(First=outer, Each=a_map(other, mode))) == []
+
+
+def test_scopes_beside_each_other_may_have_the_same_names() -> None:
+    """Two branches never see each other's variables."""
+    branch = {"Type": "Pass", "Assign": {"at": 1}, "End": True}
+    branches = [{"StartAt": name, "States": {name: branch}} for name in ("B", "C")]
+    assert faults_of(definition_of(A={"Type": "Parallel", "Branches": branches, "End": True})) == []
+
+
+@pytest.mark.parametrize(("mode", "faults"), [("INLINE", 0), ("DISTRIBUTED", 1)])
+def test_a_child_execution_reads_no_outer_variable(mode: str, faults: int) -> None:
+    """An inline Map's states may; what an expression binds itself is nobody's variable."""
+    first = {"Type": "Pass", "Assign": {"batch": 1}, "Next": "Each"}
+    reads = {"Type": "Pass", "Output": "{% $batch.name %}", "End": True}
+    found = faults_of(definition_of(First=first, Each=a_map(reads, mode)))
+    assert len(found) == faults
+    assert all("Each/Inner reads batch of First" in fault for fault in found)
+    for text in ("{% ($batch := 1; $batch) %}", "{% $map([1], function($batch) { $batch + 1 }) %}"):
+        bound = {"Type": "Pass", "Output": text, "End": True}
+        assert faults_of(definition_of(First=first, Each=a_map(bound, mode))) == []
+
+
 def test_all_faults_are_told_at_once() -> None:
     """A definition that is refused says everything that is wrong with it."""
     with pytest.raises(ValueError, match="3 faults") as refused:

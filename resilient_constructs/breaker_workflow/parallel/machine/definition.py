@@ -15,9 +15,10 @@ from resilient_constructs.breaker_workflow.machine.ending import cause_of_giving
 from resilient_constructs.breaker_workflow.machine.jsonata import expression, literal
 
 from .faults import check
-from .item import child_processor, inline_processor, selector
+from .item import inline_processor, selector
 from .judging import judging, manifest
-from .plan import BatchPlan, Given, Read
+from .map_run import distributed, handed
+from .plan import BatchPlan, Given
 from .storing import PATIENCE, caught
 from .turn import NO_LINE, turn
 
@@ -37,8 +38,8 @@ def definition(plan: BatchPlan) -> dict[str, Any]:
     states = {
         "BatchBegin": _begin(plan),
         "BatchKind": _kind(plan, first),
-        **(turn(plan, "Items") if plan.batches_at_once is not None else {}),
-        **(_distributed(plan) if plan.is_distributed else {"Items": _inline(plan, "")}),
+        **(turn(plan, "Items", handed(plan, "$items")) if plan.batches_at_once is not None else {}),
+        **(distributed(plan, _GIVEN_UP) if plan.is_distributed else {"Items": _inline(plan, "")}),
         "ItemAgain": _inline(plan, "Again"),
         "BatchManifest": manifest(plan),
         **judging(plan),
@@ -98,6 +99,7 @@ def _kind(plan: BatchPlan, then: str) -> dict[str, Any]:
         ),
         rule(_IS_ITEM, "ItemAgain"),
     ]
+    items = "$items"
     if isinstance(plan.source, Given):
         items = plan.source.items.removeprefix("{%").removesuffix("%}").strip()
         rules.append(
@@ -120,15 +122,19 @@ def _kind(plan: BatchPlan, then: str) -> dict[str, Any]:
                     ),
                 )
             )
-        state = choice("What is it?", rules, then)
-        return {**state, "Assign": {"items": expression(f"({items})")}}
-    return choice("What is it?", rules, then)
+    state = choice("What is it?", rules, then)
+    if isinstance(plan.source, Given):
+        state["Assign"] = {"items": expression(f"({items})")}
+    if then == "Items":
+        # what is assigned here is not there yet for the output
+        state |= handed(plan, f"({items})")
+    return state
 
 
 def _inline(plan: BatchPlan, prefix: str) -> dict[str, Any]:
-    handed = selector(name=_NAME, of="$count($items)")
+    selected = selector(name=_NAME, of="$count($items)")
     if prefix:
-        handed = {
+        selected = {
             "resilient": expression(
                 "$merge([$batch.resilient, {'item': $merge([$batch.resilient.item, {'of': 1}])}])"
             ),
@@ -141,7 +147,7 @@ def _inline(plan: BatchPlan, prefix: str) -> dict[str, Any]:
         "Type": "Map",
         # not [$batch.input], which would make many items of one that is an array
         "Items": [0] if prefix else expression("$items"),
-        "ItemSelector": handed,
+        "ItemSelector": selected,
         "MaxConcurrency": plan.max_concurrency if not prefix else 1,
         "ItemProcessor": inline_processor(plan, prefix),
         "Assign": {
@@ -160,94 +166,6 @@ def _inline(plan: BatchPlan, prefix: str) -> dict[str, Any]:
     }
 
 
-def _distributed(plan: BatchPlan) -> dict[str, Any]:
-    """The Map with child executions, and how many of them failed.
-
-    No Retry: a Map Run that is begun again works on everything again.
-    """
-    state: dict[str, Any] = {
-        "Comment": "Each item as an execution of its own; none of them ends the others.",
-        "Type": "Map",
-        "Label": plan.label,
-        "MaxConcurrency": plan.max_concurrency,
-        "ToleratedFailurePercentage": 100,
-        "ItemSelector": selector(name=_NAME),
-        "ItemProcessor": child_processor(plan),
-        "ResultWriter": {
-            "Resource": f"arn:{plan.item.partition}:states:::s3:putObject",
-            "Arguments": {
-                "Bucket": plan.results_bucket,
-                "Prefix": expression(f"{literal(plan.results_prefix)} & $states.context.Execution.Name"),
-            },
-        },
-        "Assign": {"run": expression("$states.result"), "recounts": 0},
-        "Output": {},
-        "Catch": caught("BatchLetter", _GIVEN_UP),
-        "Next": "BatchCounts",
-    }
-    if isinstance(plan.source, Read):
-        state["ItemReader"] = dict(plan.source.reader)
-    else:
-        state["Items"] = expression("$items")
-    if plan.grouped is not None:
-        state["ItemSelector"] = {
-            "index": expression("$states.context.Map.Item.Index"),
-            "item": expression("$states.context.Map.Item.Value"),
-        }
-        state["ItemBatcher"] = {
-            "MaxItemsPerBatch": plan.grouped.items,
-            **(
-                {}
-                if plan.grouped.input_bytes is None
-                else {"MaxInputBytesPerBatch": plan.grouped.input_bytes}
-            ),
-            "BatchInput": {
-                "name": expression(_NAME),
-                "batch": expression("$states.context.Execution.Id"),
-            },
-        }
-    counts = {
-        "Comment": "How many succeeded.",
-        "Type": "Task",
-        "Resource": f"arn:{plan.item.partition}:states:::aws-sdk:sfn:describeMapRun",
-        "Arguments": {"MapRunArn": expression("$run.MapRunArn")},
-        "TimeoutSeconds": 30,
-        "Retry": PATIENCE,
-        "Assign": {
-            "counts": expression(
-                """(
-                    $n := $states.result.ItemCounts;
-                    $failed := $n.Failed + $n.TimedOut + $n.Aborted;
-                    {'total': $n.Total, 'succeeded': $n.Succeeded, 'failed': $failed}
-                )"""
-            ),
-            "at": {
-                "bucket": expression("$run.ResultWriterDetails.Bucket"),
-                "key": expression("$run.ResultWriterDetails.Key"),
-            },
-        },
-        "Output": {},
-        "Catch": caught("BatchFailed", {"verdict": expression(_NOT_COUNTED)}),
-        "Next": "BatchCounted",
-    }
-    counted = choice(
-        "The counts may lag behind the run.",
-        [
-            rule("$counts.succeeded + $counts.failed >= $counts.total", "BatchJudge"),
-            rule(f"$recounts >= {_MOST_RECOUNTS}", "BatchFailed", {"verdict": expression(_NEVER_COUNTED)}),
-        ],
-        "BatchRecount",
-    )
-    recount = {
-        "Comment": "A moment, for the counts to be complete.",
-        "Type": "Wait",
-        "Seconds": 2,
-        "Assign": {"recounts": expression("$recounts + 1")},
-        "Next": "BatchCounts",
-    }
-    return {"Items": state, "BatchCounts": counts, "BatchCounted": counted, "BatchRecount": recount}
-
-
 _GIVEN_UP = {
     "given_up": expression(
         """(
@@ -256,14 +174,6 @@ _GIVEN_UP = {
         )"""
     )
 }
-# Ten minutes; for ever would fill the execution's history, whose end no state sees.
-_MOST_RECOUNTS = 300
-_NEVER_COUNTED = """{'error': 'Resilient.NotCounted',
-    'cause': 'all items have ended, and only ' & $string($counts.succeeded + $counts.failed) & ' of '
-        & $string($counts.total) & ' are counted; see the manifest at ' & $at.key}"""
-_NOT_COUNTED = """{'error': 'Resilient.NotCounted',
-    'cause': 'all items have ended; their counts cannot be read: ' & $states.errorOutput.Error
-        & '; see the manifest at ' & $run.ResultWriterDetails.Key}"""
 
 
 def _refused(error: str, cause: str) -> dict[str, Any]:

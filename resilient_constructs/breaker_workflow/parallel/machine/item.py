@@ -66,8 +66,9 @@ def inline_processor(plan: BatchPlan, prefix: str = "") -> dict[str, Any]:
         body={"index": expression("$job.item.index"), "result": expression("$result")},
         then="Stored",
         otherwise=("DeadLetter", {"call": expression(_NOT_KEPT)}),
+        into="kept_at",
     )
-    states["Stored"] = _told("$merge([" + _TOLD + ", {'stored': {'bucket': $at.bucket, 'key': $at.key}}])")
+    states["Stored"] = _told("$merge([" + _TOLD + ", {'stored': $kept_at}])")
     if "DeadLetter" not in states:
         # A constant in the work's stead leaves no way to the dead letters; a result not kept needs it.
         failing = replace(plan, item=replace(plan.item, fallback=None))

@@ -14,11 +14,19 @@ __all__ = ["judging", "manifest"]
 
 # As AWS judges it: more than the one, or more than the other.
 # https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
-_TOO_MANY = """{
+_MANIFEST = "'; see the manifest at s3://' & $at.bucket & '/' & $at.key"
+_TOO_MANY = f"""{{
     'error': 'Resilient.TooManyItemsFailed',
     'cause': $string($counts.failed) & ' of ' & $string($counts.total) & ' items failed; each is a dead'
-        & ' letter; see the manifest at s3://' & $at.bucket & '/' & $at.key
-}"""
+        & ' letter' & {_MANIFEST}
+}}"""
+# Whoever is stopped passes no state any more, so nobody sent a letter.
+_LOST = f"""{{
+    'error': 'Resilient.ItemsWithoutLetter',
+    'cause': $string($counts.failed) & ' of ' & $string($counts.total) & ' items failed; '
+        & $string($counts.without_letter) & ' of these ran out of time or were stopped and are no dead'
+        & ' letters: send those anew, or the whole batch, which does all of it again' & {_MANIFEST}
+}}"""
 _NOT_STORED = """{
     'error': 'Resilient.ManifestNotStored',
     'cause': $string($counts.failed) & ' of ' & $string($counts.total) & ' items failed; the manifest'
@@ -39,6 +47,7 @@ def manifest(plan: BatchPlan) -> dict[str, Any]:
         },
         then="BatchJudge",
         otherwise=("BatchFailed", {"verdict": expression(_NOT_STORED)}),
+        into="at",
     )
 
 
@@ -50,7 +59,14 @@ def judging(plan: BatchPlan) -> dict[str, dict[str, Any]]:
     return {
         "BatchJudge": choice(
             "Did more fail than may?",
-            [rule(exceeded, "BatchFailed", {"verdict": expression(_TOO_MANY)})],
+            [
+                *(
+                    [rule("$exists($counts.without_letter)", "BatchFailed", {"verdict": expression(_LOST)})]
+                    if plan.is_distributed
+                    else []
+                ),
+                rule(exceeded, "BatchFailed", {"verdict": expression(_TOO_MANY)}),
+            ],
             "BatchDone",
         ),
         "BatchDone": {

@@ -37,12 +37,16 @@ def put_task(
     body: Any,
     then: str,
     otherwise: tuple[str, dict[str, Any]],
+    into: str,
 ) -> dict[str, Any]:
-    """PutObject; where it went is the variable ``$at``.
+    """PutObject.
 
     :param key: an expression for what comes after the prefix
     :param body: an object: Step Functions writes it as JSON
     :param otherwise: where to go, and what to assign, when it cannot be stored
+    :param into: the variable that says where it went; an item's is not the batch's, as no inner variable may
+        have the name of an outer one.
+        https://docs.aws.amazon.com/step-functions/latest/dg/workflow-variables.html
     """
     where = f"{literal(plan.results_prefix)} & {key}"
     return {
@@ -57,7 +61,7 @@ def put_task(
         },
         "TimeoutSeconds": 60,
         "Retry": PATIENCE,
-        "Assign": {"at": {"bucket": plan.results_bucket, "key": expression(where)}},
+        "Assign": {into: {"bucket": plan.results_bucket, "key": expression(where)}},
         "Output": {},
         "Catch": caught(*otherwise),
         "Next": then,
