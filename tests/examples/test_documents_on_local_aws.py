@@ -92,7 +92,7 @@ def test_progress_is_seen_while_it_is_made(run: Run) -> None:
     """Pages done only ever grow, are seen many times on the way, and stand on the screen."""
     done = [standing.done for standing in run.story.standings]
     assert done == sorted(done)
-    assert len(set(done)) > 10
+    assert len(set(done)) > sized(10, 5)
     assert run.story.standings[-1].finished == WISHES.documents
     assert f"pages {WISHES.pages}: done" in run.screen
     assert f"{WISHES.pages - 1} done + 1 explained" in run.screen

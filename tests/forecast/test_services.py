@@ -195,8 +195,8 @@ def test_a_paused_source_follows_its_circuit_and_each_change_takes_its_time() ->
         engine.at(127, lambda: source.change("Courier", closed, before=half))
         engine.run()
         assert source.changes == [
-            (25, ("Disabled", 50)),
-            (125, ("Enabled", 2)),
-            (142, ("Enabled", 50)),
+            (25, ("Disabled", 50, None)),
+            (125, ("Enabled", 2, None)),
+            (142, ("Enabled", 50, None)),
         ]
         assert work.mapping.max_concurrency == 50

@@ -108,10 +108,9 @@ def test_items_that_cannot_be_read_fail_the_map(content: bytes | None) -> None:
 
 def test_a_child_sees_no_variable_of_its_parents() -> None:
     """As on AWS, where it is an execution of its own, with a name and an input of its own."""
-    told = {
+    told: dict[str, Any] = {
         "Type": "Pass",
         "Output": {
-            "knows": "{% $exists($secret) %}",
             "me": "{% $states.context.Execution.Id %}",
             "input": "{% $states.context.Execution.Input %}",
         },
@@ -131,5 +130,8 @@ def test_a_child_sees_no_variable_of_its_parents() -> None:
         },
     }
     (child,) = StateMachine(definition).run({}, {}).output
-    assert (child["knows"], child["input"]) == (False, "a")
+    assert child["input"] == "a"
     assert ":execution:Machine/L:" in child["me"]
+    told["Output"]["knows"] = "{% $exists($secret) %}"
+    with pytest.raises(ValueError, match="Map/Told reads secret of Set, which a child execution does not see"):
+        StateMachine(definition)
