@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deployed import Deployed
 
-from resilient_constructs.local import Deployment, LocalAws, deploy
+from resilient_constructs.local import LocalAws, deploy
 from resilient_constructs.local.permissions import policies_of, prove
 from resilient_constructs.testing.local import local_aws as local_aws
 
@@ -23,24 +24,10 @@ PATIENCE = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pages:
+class Pages(Deployed):
     """The deployed app."""
 
-    deployment: Deployment
-
-    @property
-    def aws(self) -> LocalAws:
-        """The local AWS it is on."""
-        return self.deployment.aws
-
-    def made(self, kind: str, begins: str) -> str:
-        """The physical ID of the one resource of a type whose logical ID begins so."""
-        (found,) = [
-            name
-            for name, part in self.deployment.templates[STACK].resources.items()
-            if part.type == kind and name.startswith(begins)
-        ]
-        return self.deployment.physical_id(found)
+    stack = STACK
 
     def send(self, batches: str, batch: object) -> None:
         """Put a batch, or a dead letter's body, into the queue."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
+from answering import answering
+from deaths import kill
+from deployed import Deployed
 from sizes import sized
 
-from resilient_constructs.local import Deployment, LocalAws, deploy
+from resilient_constructs.local import LocalAws, deploy
 from resilient_constructs.local.permissions import prove
 from resilient_constructs.testing.local import local_aws as local_aws
 
@@ -55,57 +54,21 @@ class Ocr:
 def ocr() -> Iterator[Ocr]:
     """A service on a free port."""
     ocr = Ocr()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(ocr.answer(self.path.strip("/")))
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    ocr.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield ocr
-    server.shutdown()
+    with answering(ocr.answer) as port:
+        ocr.url = f"http://127.0.0.1:{port}"
+        yield ocr
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pages:
+class Pages(Deployed):
     """The deployed app."""
 
-    deployment: Deployment
-
-    @property
-    def aws(self) -> LocalAws:
-        """The local AWS it is on."""
-        return self.deployment.aws
-
-    def made(self, kind: str, begins: str = "") -> str:
-        """The physical ID of the one resource of a type whose logical ID begins so."""
-        (found,) = [
-            name
-            for name, part in self.deployment.templates[STACK].resources.items()
-            if part.type == kind and name.startswith(begins)
-        ]
-        return self.deployment.physical_id(found)
+    stack = STACK
 
     @property
     def machine(self) -> str:
         """The state machine's ARN."""
         return self.made("AWS::StepFunctions::StateMachine")
-
-    def kill_workers(self) -> int:
-        """Kill every process that runs a function, starter and controller too, in whatever it is at."""
-        supervisor = self.aws._supervisor
-        assert supervisor is not None
-        (server,) = psutil.Process(supervisor.pid).children()
-        workers = server.children()
-        for worker in workers:
-            with suppress(psutil.NoSuchProcess):
-                worker.kill()
-        return len(workers)
 
     def send(self, pages: range, **more: Any) -> None:
         """Put pages into the work queue, each with its number as its idempotency key."""
@@ -215,16 +178,16 @@ def test_nothing_is_lost_when_processes_die_in_an_outage(pages: Pages, ocr: Ocr)
     ocr.poison = {"1003", str(1000 + PAGES - 96)}
     pages.send(range(1000, 1000 + PAGES))
     wait_for("the first pages", lambda: len(ocr.read) > PAGES // 10)
-    killed = pages.kill_workers()
+    killed = kill(pages.aws)
     ocr.is_down = True
     wait_for("calls into the outage", lambda: ocr.refused >= 4)
-    killed += pages.kill_workers()
+    killed += kill(pages.aws)
     wait_for("parked work", lambda: pages.waiting("Parked") > 0)
-    killed += pages.kill_workers()
+    killed += kill(pages.aws)
     time.sleep(5)
     ocr.is_down = False
     wait_for("most pages", lambda: len(ocr.read) > PAGES * 2 // 5)
-    killed += pages.kill_workers()
+    killed += kill(pages.aws)
     wait_for("quiet", pages.is_quiet)
     assert killed >= 8
     became = {page: told for page, told in pages.outcomes().items() if int(page) >= 1000}

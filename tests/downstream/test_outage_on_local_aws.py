@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from answering import answering
 from deaths import kill, wait_for
+from deployed import Deployed
 from typer.testing import CliRunner
 
-from resilient_constructs.local import Deployment, LocalAws, deploy
+from resilient_constructs.local import LocalAws, deploy
 from resilient_constructs.local.permissions import prove
 from resilient_constructs.operate.command import breaker
 from resilient_constructs.testing.local import local_aws as local_aws
@@ -48,41 +48,16 @@ class Courier:
 def courier() -> Iterator[Courier]:
     """A courier on a free port."""
     courier = Courier()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(courier.answer(self.path.strip("/")))
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    courier.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield courier
-    server.shutdown()
+    with answering(courier.answer) as port:
+        courier.url = f"http://127.0.0.1:{port}"
+        yield courier
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guarded:
+class Guarded(Deployed):
     """The deployed app."""
 
-    deployment: Deployment
-
-    @property
-    def aws(self) -> LocalAws:
-        """The local AWS it is on."""
-        return self.deployment.aws
-
-    def made(self, kind: str, begins: str) -> str:
-        """The physical ID of the one resource of a type whose logical ID begins so."""
-        (found,) = [
-            name
-            for name, part in self.deployment.templates[STACK].resources.items()
-            if part.type == kind and name.startswith(begins)
-        ]
-        return self.deployment.physical_id(found)
+    stack = STACK
 
     @property
     def mapping(self) -> tuple[str, int]:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from deaths import wait_for
+from deployed import Deployed
 from resilient_runtime.breaker.circuit import CircuitState
 
-from resilient_constructs.local import Deployment, LocalAws, deploy
+from resilient_constructs.local import LocalAws, deploy
 from resilient_constructs.operate.breaker import change, find_table
 from resilient_constructs.testing.local import local_aws as local_aws
 
@@ -23,22 +24,11 @@ SOURCES = ("kinesis", "dynamodb")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Streams:
+class Streams(Deployed):
     """The deployed app."""
 
-    deployment: Deployment
+    stack = STACK
     seen: Path
-
-    @property
-    def aws(self) -> LocalAws:
-        """The local AWS it is on."""
-        return self.deployment.aws
-
-    def made(self, kind: str, begins: str) -> str:
-        """The physical ID of the one resource of a type whose logical ID begins so."""
-        parts = self.deployment.templates[STACK].resources
-        (found,) = [name for name, part in parts.items() if part.type == kind and name.startswith(begins)]
-        return self.deployment.physical_id(found)
 
     @property
     def states(self) -> list[str]:

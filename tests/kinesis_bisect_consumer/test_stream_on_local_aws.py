@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 
 import pytest
+from answering import answering
 from deaths import kill, wait_for
+from deployed import Deployed
 from grants_in_use import denied_and_unused
 from sizes import sized
 from stored_entries import assert_stored_once, assert_whole
 
-from resilient_constructs.local import Deployment, LocalAws, deploy
+from resilient_constructs.local import LocalAws, deploy
 from resilient_constructs.operate.poison import Entry, QueuedPoison
 from resilient_constructs.testing.local import local_aws as local_aws
 
@@ -55,14 +55,14 @@ class Courier:
     port: int = 0
     delivered: set[int] = field(default_factory=set)
 
-    def answer(self, number: int, kind: str) -> int:
+    def answer(self, number: str, kind: str) -> int:
         """The status for one call."""
         if self.is_down:
             self.calls_while_down += 1
             return 503
         if kind == "refused":
             return 422
-        self.delivered.add(number)
+        self.delivered.add(int(number))
         return 200
 
 
@@ -70,50 +70,16 @@ class Courier:
 def courier() -> Iterator[Courier]:
     """A courier on a free port."""
     courier = Courier()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            _, number, kind = self.path.split("/")
-            self.send_response(courier.answer(int(number), kind))
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        def handle_error(self, *_: object) -> None:
-            """Callers are killed here; that they hang up is what is wanted."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    courier.port = server.server_port
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield courier
-    server.shutdown()
+    with answering(lambda path: courier.answer(*path.split("/"))) as courier.port:
+        yield courier
 
 
 @dataclass(frozen=True, kw_only=True)
-class Streamed:
+class Streamed(Deployed):
     """The deployed app, and what its handler wrote down."""
 
-    deployment: Deployment
+    stack = STACK
     done_file: Path
-
-    @property
-    def aws(self) -> LocalAws:
-        """The local AWS it is on."""
-        return self.deployment.aws
-
-    def made(self, kind: str, part: str) -> str:
-        """The physical ID of the one resource of a type whose logical ID has this in it."""
-        (found,) = [
-            name
-            for name, one in self.deployment.templates[STACK].resources.items()
-            if one.type == kind and part in name
-        ]
-        return self.deployment.physical_id(found)
 
     def put(self, begin: int, end: int) -> None:
         """Records, those of one key in the order of their numbers."""
@@ -141,7 +107,7 @@ class Streamed:
 
     def poison(self) -> list[Entry]:
         """Everything in the poison store."""
-        store = QueuedPoison(self.made("AWS::SQS::Queue", "PoisonQueue"), self.aws.client)
+        store = QueuedPoison(self.made("AWS::SQS::Queue", "OrdersPoisonQueue"), self.aws.client)
         entries = store.take()
         store.release(entries)
         return entries

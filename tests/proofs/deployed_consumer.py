@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from resilient_constructs.local import Deployment, LocalAws
+from deployed import Deployed
+
 from resilient_constructs.local.permissions import policies_of
 
 __all__ = ["DeployedConsumer"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeployedConsumer:
-    """The deployed consumer, and what one can do to it.
-
-    :cvar stack: the name of the stack it is in
-    """
-
-    stack: ClassVar[str]
-    deployment: Deployment
-
-    @property
-    def aws(self) -> LocalAws:
-        """The local AWS it is on."""
-        return self.deployment.aws
-
-    def made(self, kind: str, begins: str = "") -> str:
-        """The physical ID of the one resource of a type whose logical ID begins so."""
-        (found,) = [
-            name
-            for name, part in self.deployment.templates[self.stack].resources.items()
-            if part.type == kind and name.startswith(begins)
-        ]
-        return self.deployment.physical_id(found)
+class DeployedConsumer(Deployed):
+    """The deployed consumer, and what one can do to it."""
 
     @property
     def role(self) -> str:

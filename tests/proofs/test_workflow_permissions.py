@@ -11,8 +11,9 @@ from uuid import uuid4
 
 import pytest
 from courier_run import wait_for
+from deployed import Deployed
 
-from resilient_constructs.local import Deployment, LocalAws, deploy
+from resilient_constructs.local import LocalAws, deploy
 from resilient_constructs.local.permissions import Proof, policies_of, prove
 from resilient_constructs.testing.local import local_aws as local_aws
 
@@ -41,24 +42,10 @@ NOT_EXERCISED = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scans:
+class Scans(Deployed):
     """The deployed workflow."""
 
-    deployment: Deployment
-
-    @property
-    def aws(self) -> LocalAws:
-        """The local AWS it is on."""
-        return self.deployment.aws
-
-    def made(self, kind: str, begins: str) -> str:
-        """The physical ID of the one resource of a type whose logical ID begins so."""
-        (found,) = [
-            name
-            for name, part in self.deployment.templates[STACK].resources.items()
-            if part.type == kind and name.startswith(begins)
-        ]
-        return self.deployment.physical_id(found)
+    stack = STACK
 
     def send(self, body: str) -> None:
         """Put work into the queue."""
