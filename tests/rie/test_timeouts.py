@@ -67,7 +67,8 @@ def _line(environment: ExecutionEnvironment, text: str) -> int:
 @pytest.mark.parametrize("do", ["sleep", "loop", "socket", "hold the lock and wait"])
 def test_a_handler_that_can_be_interrupted_says_where_it_was(emulate: Emulate, do: str) -> None:
     """Its record precedes an error of ours, the process stays, and the next invocation is served by it."""
-    environment = emulate(_HANDLER, wrapped=True, timeout=1)
+    # Of three seconds, as the margin is a tenth: a busy machine may take 0.1 s from the thread that watches.
+    environment = emulate(_HANDLER, wrapped=True, timeout=3)
     before = environment.invoke({})
     late = environment.invoke({"do": do})
     after = environment.invoke({})
@@ -76,12 +77,12 @@ def test_a_handler_that_can_be_interrupted_says_where_it_was(emulate: Emulate, d
     assert "at function.py:" in late.error.message
     assert "in handler" in late.error.message
     assert "in handler" in late.error.stack[-1], "the stack is the handler's, and ends there"
-    assert late.seconds < 1
+    assert late.seconds < 3
     assert before.value == after.value
     assert environment.restarts == 0
     (told,) = environment.records("DEADLINE")
     assert told["DeadlineExceeded"] == 1
-    assert 0 < told["remaining_ms"] <= 200
+    assert 0 < told["remaining_ms"] <= 600
     assert "function.py" in told["stacks"]
     assert _line(environment, '"DEADLINE"') < _line(environment, '"FAILED"')
 
