@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from functools import cache
 
@@ -12,15 +11,12 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
-from resilient_constructs.limits import Faults
-from resilient_constructs.tokens import is_token, pseudo
+from resilient_constructs.tokens import pseudo
 
 from .granting import document_of
-from .limits import SCHEDULE_PAGE
 
 __all__ = ["Schedules"]
 
-_EXPRESSION = re.compile(r"(rate|cron|at)\(.+\)")
 # Scheduler fills this in, with 2022-03-22T18:59:43Z.
 # https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
 _SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
@@ -50,18 +46,10 @@ class Schedules:
     def add(
         self, construct_id: str, expression: str, *, work_input: object, timezone: str | None, minutes: int
     ) -> scheduler.CfnSchedule:
-        """Make one schedule.
+        """Make one schedule, of what ``check_schedule`` has found right.
 
         :param minutes: within how many minutes it may come; 0 for at once
-        :raises ValueError: for an expression that Scheduler does not know
         """
-        faults = Faults(f"Schedule {construct_id!r}")
-        if not is_token(expression) and not _EXPRESSION.fullmatch(expression):
-            allowed = "rate(5 minutes), cron(0 6 * * ? *) or at(2026-12-24T18:00:00)"
-            faults.add("expression", expression, allowed, SCHEDULE_PAGE)
-        if not 0 <= minutes <= _A_DAY // 60:
-            faults.add("within", minutes, "0 to 1,440 minutes", SCHEDULE_PAGE)
-        faults.raise_any()
         window = {"mode": "OFF"} if not minutes else {"mode": "FLEXIBLE", "maximumWindowInMinutes": minutes}
         return scheduler.CfnSchedule(
             self._scope,

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from .call import Call
 from .clock import Clock
 from .interruption import DeadlineExceeded
-from .lifecycle import Guard
+from .lifecycle import Guard, under_guard
 from .rare_records import RareRecords
 from .settings import EvictionSettings
 from .shedding import Eviction, age_of, document_of, event_of, returns_after
@@ -129,12 +129,8 @@ class Evictions:
         """The places of those whose events were not sent, with the reason."""
         entries = [event_of(one, self._settings, consumer=self._consumer) for one in told]
         try:
-            try:
-                # Interrupted in time, too: who cannot tell must still report what is done with.
-                self._guard.enter()
-                return self._bus.put(entries)
-            finally:
-                self._guard.leave()
+            # Interrupted in time, too: who cannot tell must still report what is done with.
+            return under_guard(self._guard, lambda: self._bus.put(entries))
         except (Exception, DeadlineExceeded) as error:  # noqa: BLE001  they are archived, that is what counts
             return dict.fromkeys(range(len(told)), self._described(error))
 
@@ -145,11 +141,7 @@ class Evictions:
             return _REFUSED_BEFORE
         document = document_of(eviction, consumer=self._consumer, evict_after=self._settings.after)
         try:
-            try:
-                self._guard.enter()
-                self._archive.put(eviction.key, document)
-            finally:
-                self._guard.leave()
+            under_guard(self._guard, lambda: self._archive.put(eviction.key, document))
         except (Exception, DeadlineExceeded) as error:  # noqa: BLE001  whatever kept it from being stored
             self._refused = True
             return self._described(error)

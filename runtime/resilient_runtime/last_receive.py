@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from .call import Call
 from .interruption import DeadlineExceeded
-from .lifecycle import Guard
+from .lifecycle import Guard, under_guard
 from .rejection import Rejection
 from .status import StatusLines, Teller
 
@@ -58,12 +58,7 @@ def store_guarded(
     :returns: whether the message carries its label
     :raises BaseException: whatever kept it from being stored, the deadline's interruption included
     """
-    # Inside the try: what enter() may raise must find the guard left.
-    try:
-        guard.enter()
-        return dead_letters.store(record, rejection)
-    finally:
-        guard.leave()
+    return under_guard(guard, lambda: dead_letters.store(record, rejection))
 
 
 class LastReceive:

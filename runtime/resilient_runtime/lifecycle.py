@@ -7,7 +7,7 @@ once per environment, and the invocation goes on without that help.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from .handler_lookup import Handler
 from .status import StatusLines, Teller
@@ -22,7 +22,10 @@ __all__ = [
     "Work",
     "around",
     "kept_ms",
+    "under_guard",
 ]
+
+_T = TypeVar("_T")
 
 HEALTH_CHECK = "resilient_health_check"
 """An event with this member alone, and true, is answered with the environment's figures."""
@@ -31,6 +34,19 @@ _KEPT_MS = 500
 
 Remaining = Callable[[], int] | None
 Work = Callable[[Any, Any, Remaining], Any]
+
+
+def under_guard(guard: Guard, do: Callable[[], _T]) -> _T:
+    """Do something that a store may not answer: that must not cost an invocation what it has done.
+
+    :raises BaseException: whatever kept it from being done, the deadline's interruption included
+    """
+    # Inside the try: what enter() may raise must find the guard left.
+    try:
+        guard.enter()
+        return do()
+    finally:
+        guard.leave()
 
 
 class Caretaker(Protocol):

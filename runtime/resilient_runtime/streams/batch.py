@@ -14,7 +14,7 @@ from resilient_runtime.batch_budget import BatchBudget
 from resilient_runtime.call import Boundary, Call
 from resilient_runtime.in_progress import InProgress
 from resilient_runtime.interruption import DeadlineExceeded, timed_out
-from resilient_runtime.lifecycle import Guard, Remaining, kept_ms
+from resilient_runtime.lifecycle import Guard, Remaining, kept_ms, under_guard
 from resilient_runtime.rare_records import RareRecords
 from resilient_runtime.settings import DownstreamSettings
 from resilient_runtime.status import StatusLines, Teller
@@ -209,11 +209,7 @@ class _Effects:
         seconds, is_told = FIRST_PAUSE, False
         while True:
             try:
-                try:
-                    guard.enter()
-                    parked = parked_keys.read()
-                finally:
-                    guard.leave()
+                parked = under_guard(guard, parked_keys.read)
             except (Exception, DeadlineExceeded) as error:
                 if not is_told:
                     is_told = True
@@ -263,16 +259,11 @@ class _Effects:
 
     def _noted(self, record: StreamRecord, call: Call, note: Callable[[ParkedKeys], None]) -> bool:
         """Whether the table of parked keys has it, where there is one."""
-        if self._parked_keys is None:
+        parked_keys = self._parked_keys
+        if parked_keys is None:
             return True
-        guard = self._batch._guard
         try:
-            try:
-                # A table that does not answer must not cost the batch what it has done.
-                guard.enter()
-                note(self._parked_keys)
-            finally:
-                guard.leave()
+            under_guard(self._batch._guard, lambda: note(parked_keys))
         except (Exception, DeadlineExceeded) as error:  # noqa: BLE001  whatever kept it from being written
             self._batch._keeping.refused(record, call, error, "park")
             return False

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from resilient_runtime.call import Call
 from resilient_runtime.interruption import DeadlineExceeded
-from resilient_runtime.lifecycle import Guard
+from resilient_runtime.lifecycle import Guard, under_guard
 from resilient_runtime.rare_records import RareRecords
 from resilient_runtime.status import StatusLines, Teller
 
@@ -122,12 +122,7 @@ class Keeping:
             **more,
         )
         try:
-            try:
-                # A store that does not answer must not cost the batch what it has done.
-                self._guard.enter()
-                self._poison.store(entry)
-            finally:
-                self._guard.leave()
+            under_guard(self._guard, lambda: self._poison.store(entry))
         except (Exception, DeadlineExceeded) as error:  # noqa: BLE001  whatever kept it from being stored
             self.refused(record, call, error, "store")
             return False
