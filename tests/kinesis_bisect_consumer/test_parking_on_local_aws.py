@@ -9,13 +9,15 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from deployed import Deployed
 from grants_in_use import denied_and_unused
 from stored_entries import assert_stored_once, assert_whole
 
-from resilient_constructs.local import Deployment, LocalAws, deploy
+from resilient_constructs.local import LocalAws, deploy
 from resilient_constructs.operate.poison import Entry, QueuedPoison
 from resilient_constructs.testing.local import local_aws as local_aws
 
@@ -35,25 +37,22 @@ def payload(number: int) -> bytes:
     return json.dumps({"number": number, "kind": kind, "padding": padding}).encode()
 
 
-class Parking:
+@dataclass(frozen=True, kw_only=True)
+class Parking(Deployed):
     """The deployed app, what its handler wrote down, and its store."""
 
-    def __init__(self, deployment: Deployment, folder: Path) -> None:
-        self._deployment = deployment
-        self._folder = folder
-        self.aws: LocalAws = deployment.aws
-        self.queue = self.made("AWS::SQS::Queue", "PoisonQueue")
+    stack = "Parking"
+    folder: Path
 
-    def made(self, kind: str, part: str) -> str:
-        """The physical ID of the one resource of a type whose logical ID has this in it."""
-        resources = self._deployment.templates["Parking"].resources
-        (found,) = [name for name, one in resources.items() if one.type == kind and part in name]
-        return self._deployment.physical_id(found)
+    @property
+    def queue(self) -> str:
+        """The URL of its poison queue."""
+        return self.made("AWS::SQS::Queue", "OrdersPoisonQueue")
 
     def put(self, numbers: Iterable[int]) -> None:
         """Records, at once."""
         records = [{"Data": payload(number), "PartitionKey": f"k{number % KEYS}"} for number in numbers]
-        stream = self.made("AWS::Kinesis::Stream", "Stream")
+        stream = self.made("AWS::Kinesis::Stream", "OrdersStream")
         self.aws.client("kinesis").put_records(StreamName=stream, Records=records)
 
     def settle(self, count: int) -> None:
@@ -65,11 +64,11 @@ class Parking:
 
     def mend(self) -> None:
         """From now on the handler can do everything."""
-        (self._folder / "mended").touch()
+        (self.folder / "mended").touch()
 
     def done(self) -> list[tuple[int, str]]:
         """Number and key of what was done, in that order, without what was done again."""
-        file = self._folder / "done"
+        file = self.folder / "done"
         lines = file.read_text().splitlines() if file.exists() else []
         return [(int(number), key) for number, key in dict.fromkeys(tuple(line.split(" ")) for line in lines)]
 
@@ -110,7 +109,7 @@ def parking(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Pa
         app=f"{sys.executable} {app}",
         context={"done": str(folder / "done"), "mended": str(folder / "mended")},
     )
-    parking = Parking(deployment, folder)
+    parking = Parking(deployment=deployment, folder=folder)
     parking.put(number for number in range(RECORDS) if number != DEADLY)
     parking.settle(RECORDS - 1)
     parking.put([DEADLY])
@@ -142,7 +141,7 @@ def test_poison_its_followers_and_the_dead_are_kept_and_freed(parking: Parking) 
         numbers = [number for number, of in done if of == key]
         assert numbers == sorted(numbers), key
 
-    table = parking.made("AWS::DynamoDB::Table", "ParkedKeys")
+    table = parking.made("AWS::DynamoDB::Table", "OrdersParkedKeys")
     names = [item["name"]["S"] for item in parking.aws.client("dynamodb").scan(TableName=table)["Items"]]
     assert names == ["version"]
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
+from deployed import Deployed
 from resilient_runtime.breaker.circuit import CircuitState
 from resilient_runtime.controller.controller import Wake
 
 from resilient_constructs.demo.courier import Courier, Outcome
 from resilient_constructs.demo.witnesses import System, correlation_id_of
-from resilient_constructs.local import Deployment, LocalAws
+from resilient_constructs.local import LocalAws
 from resilient_constructs.operate.breaker import Circuits, change, find_table
 
 STACK = "Courier"
@@ -25,17 +26,12 @@ PATIENCE = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class CourierRun:
+class CourierRun(Deployed):
     """A deployed courier stack, its courier, and what one can do to them."""
 
-    deployment: Deployment
+    stack = STACK
     courier: Courier
     system: System
-
-    @property
-    def aws(self) -> LocalAws:
-        """The local AWS it is on."""
-        return self.deployment.aws
 
     def order(self, address: str = "1 Harbour Street") -> tuple[int, str]:
         """Post an order; the status of the answer and the order's correlation ID."""
@@ -92,12 +88,6 @@ class CourierRun:
                 if _last(resource.get("PhysicalResourceId", "")) == _last(arn):
                     return str(resource["LogicalResourceId"])[:-8]
         raise LookupError(arn)
-
-    def made(self, kind: str, begins: str) -> str:
-        """The physical ID of the one resource of a type whose logical ID begins so."""
-        parts = self.deployment.templates[STACK].resources
-        (found,) = [name for name, part in parts.items() if part.type == kind and name.startswith(begins)]
-        return self.deployment.physical_id(found)
 
     @property
     def feeding(self) -> tuple[str, int]:

@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from moto import mock_aws
+from remembering_table import on_moto
 from resilient_runtime.call import Call
 from resilient_runtime.clock import SYSTEM_CLOCK
 from resilient_runtime.idempotency import BeingHandled, NotRemembered, make_idempotent
@@ -107,14 +107,7 @@ class Deliveries:
 @pytest.fixture(scope="module", autouse=True)
 def dynamodb() -> Iterator[None]:
     """A table on moto."""
-    with pytest.MonkeyPatch.context() as patch, mock_aws():
-        patch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-        boto3.client("dynamodb").create_table(
-            TableName=TABLE,
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+    with on_moto(TABLE):
         yield
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,19 @@ from lambda_events import returned
 from resilient_runtime import Call, Reject
 from resilient_runtime.streams.records import REPLAYED, StreamRecord
 from stream_events import KeptKeys, orders, stream_app
+
+
+def failing_at_the_first(
+    seen: list[int], error: Exception | None = None
+) -> Callable[[dict[str, Any], Call], None]:
+    """A handler that fails order 1, and notes all others."""
+
+    def handle(order: dict[str, Any], call: Call) -> None:
+        if order["order"] == 1:
+            raise error or ValueError
+        seen.append(order["order"])
+
+    return handle
 
 
 def test_a_record_that_is_replayed_is_done_although_its_environment_remembers_having_kept_it() -> None:
@@ -32,13 +46,7 @@ def test_a_record_that_is_replayed_is_done_although_its_environment_remembers_ha
 def test_a_replay_says_nothing_of_what_the_shard_remembers() -> None:
     """What an environment did behind its shard's checkpoint is not forgotten over a replay."""
     seen: list[int] = []
-
-    def handle(order: dict[str, Any], call: Call) -> None:
-        if order["order"] == 1:
-            raise ValueError
-        seen.append(order["order"])
-
-    app = stream_app(handle)
+    app = stream_app(failing_at_the_first(seen))
     app.poison.broken = lambda entry: True
     app(orders(1, 2))
     app({**orders(9), REPLAYED: True})
@@ -50,13 +58,7 @@ def test_a_replay_says_nothing_of_what_the_shard_remembers() -> None:
 def test_poison_that_fails_again_when_replayed_is_given_back(error: type[Exception]) -> None:
     """It stays in the store as it is, with all that follows it of its key, and is not stored once more."""
     seen: list[int] = []
-
-    def handle(order: dict[str, Any], call: Call) -> None:
-        if order["order"] == 1:
-            raise error("still")
-        seen.append(order["order"])
-
-    app = stream_app(handle, parked_keys=KeptKeys())
+    app = stream_app(failing_at_the_first(seen, error("still")), parked_keys=KeptKeys())
     assert returned(app({**orders(1, 2, keys=1), REPLAYED: True})) == [f"{1:056d}"]
     assert seen == []
     assert app.poison.entries == []
@@ -66,13 +68,7 @@ def test_poison_that_fails_again_when_replayed_is_given_back(error: type[Excepti
 def test_two_batches_of_a_shard_in_turn_are_both_remembered() -> None:
     """With several batches of a shard at once, one that passes does not make another's be done again."""
     seen: list[int] = []
-
-    def handle(order: dict[str, Any], call: Call) -> None:
-        if order["order"] == 1:
-            raise ValueError
-        seen.append(order["order"])
-
-    app = stream_app(handle)
+    app = stream_app(failing_at_the_first(seen))
     app.poison.broken = lambda entry: True
     app(orders(1, 3))
     app(orders(2, 4))
@@ -132,13 +128,7 @@ def test_no_record_is_parked_after_its_invocations_time() -> None:
 def test_poison_that_cannot_be_kept_is_offered_again_while_the_invocation_lasts() -> None:
     """A store that is away for some seconds costs no retry: the batch waits for it, and then goes on."""
     seen: list[int] = []
-
-    def handle(order: dict[str, Any], call: Call) -> None:
-        if order["order"] == 1:
-            raise ValueError
-        seen.append(order["order"])
-
-    app = stream_app(handle)
+    app = stream_app(failing_at_the_first(seen))
     app.poison.broken = lambda entry: app.clock.now < 15
     assert returned(app(orders(1, 2, 3, keys=2))) == []
     assert seen == [2, 3]

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 from lambda_events import App, returned
-from moto import mock_aws
+from remembering_table import on_moto
 from resilient_runtime import Call
 from resilient_runtime.interruption import DeadlineExceeded
 from resilient_runtime.streams.records import REPLAYED, key_of_list, records_of
@@ -56,14 +56,7 @@ class Table:
 @pytest.fixture(scope="module", autouse=True)
 def dynamodb() -> Iterator[None]:
     """A table on moto."""
-    with pytest.MonkeyPatch.context() as patch, mock_aws():
-        patch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-        boto3.client("dynamodb").create_table(
-            TableName=TABLE,
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+    with on_moto(TABLE):
         yield
 
 
